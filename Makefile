@@ -1,0 +1,31 @@
+PYTHON ?= python3
+
+.PHONY: help demo test lint types bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+demo: ## the main job on the built-in newsroom, on loopback
+	$(PYTHON) -m pipeline.cli demo
+
+test: ## lint, types, and every test, with coverage
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m coverage run -m pytest
+	$(PYTHON) -m coverage combine -q
+	$(PYTHON) -m coverage report
+
+lint: ## mend what can be mended, then complain
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+types: ## mypy --strict
+	$(PYTHON) -m mypy
+
+bench: ## measure beside wget, warcio and bagit; prints ratios, writes bench.json
+	$(PYTHON) tests/bench/bench.py
+
+clean: ## remove what tools left behind, never the archive
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* dist build
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,78 @@
+"""Time, patience and identifiers: handed in as one value, never taken from the air.
+
+Everything that needs to know the time, wait, or name a new thing receives a ``Clock``.
+Tests hand in one that stands still.
+"""
+
+import random
+import secrets
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where time and identifiers come from."""
+
+    def now(self) -> datetime:
+        """Return the present moment, aware, in UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards, to measure spans by."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    def uuid(self) -> str:
+        """Return a new random UUID (RFC 9562, version 4)."""
+
+    def nonce(self, size: int) -> bytes:
+        """Return unguessable bytes, for salts."""
+
+    def jitter(self) -> float:
+        """Return a number from 0 up to 1, to spread retries by."""
+
+
+class SystemClock:
+    """The machine's own clock and random numbers."""
+
+    def now(self) -> datetime:
+        """Return the present moment, aware, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards, to measure spans by."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+    def uuid(self) -> str:
+        """Return a new random UUID (RFC 9562, version 4)."""
+        return str(uuid.uuid4())
+
+    def nonce(self, size: int) -> bytes:
+        """Return unguessable bytes, for salts."""
+        return secrets.token_bytes(size)
+
+    def jitter(self) -> float:
+        """Return a number from 0 up to 1, to spread retries by."""
+        return random.random()  # noqa: S311 - spreads load, guards nothing
+
+
+def stamp(moment: datetime) -> str:
+    """Write a moment as WARC 1.1 and PREMIS read it: ``2026-09-24T03:17:00.123456Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def unstamp(text: str) -> datetime:
+    """Read a moment that ``stamp`` wrote, or any ISO 8601 moment with its zone.
+
+    Raises ValueError where the text is no moment or has no zone.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} names no time zone")
+    return moment.astimezone(UTC)

@@ -1,0 +1,419 @@
+"""The nouns: frozen values that flow one way, Manifest to Source to Capture to Bag.
+
+Nothing here does anything but hold and name. Sizes are bytes, spans are timedeltas,
+moments are aware and in UTC, digests are ``Digest`` and never bare hexadecimal.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+# ---------------------------------------------------------------- fixity and findings
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A message digest with its algorithm: ``sha256:9f86...``."""
+
+    algorithm: str
+    hex: str
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Digest":
+        """Read ``algorithm:hex``. Raises ValueError for anything else."""
+        algorithm, colon, digits = text.partition(":")
+        if not colon or not algorithm or not digits:
+            raise ValueError(f"{text!r} is not algorithm:hex")
+        bytes.fromhex(digits)
+        return cls(algorithm, digits.lower())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artefact:
+    """A file that was made, with the digests taken while it was written.
+
+    ``path`` is relative to the bag, with slashes: ``data/objects/capture.warc.gz``.
+    """
+
+    path: str
+    size: int
+    digests: tuple[Digest, ...]
+    media_type: str = "application/octet-stream"
+    derived_from: str = (
+        ""  # what it was made from: a record id or a path; "" = captured
+    )
+
+
+class Severity(StrEnum):
+    """How much a finding weighs: errors make a bag invalid."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Level(StrEnum):
+    """How deeply a bag is read: count and size, names, or every digest."""
+
+    OXUM = "oxum"
+    COMPLETE = "complete"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that a check noticed: a stable code, where, and the clause it enforces."""
+
+    code: str
+    severity: Severity
+    path: str  # relative to the bag; "" for the bag itself
+    message: str
+    clause: str
+
+
+# -------------------------------------------------------------------------- manifest
+
+
+class Match(StrEnum):
+    """How the words of a quote are compared with the text of a capture."""
+
+    EXACT = "exact"
+    NORMALIZED = "normalized"
+    FUZZY = "fuzzy"
+
+
+class Role(StrEnum):
+    """What a source is to the document that cites it."""
+
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+    PARTY = "party"
+    OFFICIAL = "official"
+    LEGAL = "legal"
+    SOCIAL = "social"
+    CONTEXT = "context"
+
+
+class Engine(StrEnum):
+    """What visits a source."""
+
+    AUTO = "auto"
+    HTTP = "http"
+    BROWSER = "browser"
+    MEDIA = "media"
+
+
+class RobotsPolicy(StrEnum):
+    """What robots.txt decides: everything, nothing but a note, or not even that."""
+
+    OBEY = "obey"
+    RECORD = "record"
+    IGNORE = "ignore"
+
+
+class Identify(StrEnum):
+    """What the User-Agent says of us: the product, or a contact as well."""
+
+    PRODUCT = "product"
+    CONTACT = "contact"
+
+
+class Access(StrEnum):
+    """Who may see the bag."""
+
+    OPEN = "open"
+    INTERNAL = "internal"
+    RESTRICTED = "restricted"
+
+
+class Judgement(StrEnum):
+    """A person's verdict on a claim; no program ever sets it."""
+
+    SUPPORTED = "supported"
+    PARTLY = "partly"
+    CONTRADICTED = "contradicted"
+    UNRESOLVED = "unresolved"
+    UNTESTED = "untested"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """Words that should be found in a capture."""
+
+    text: str
+    match: Match = Match.NORMALIZED
+    at_least: float = 0.9  # the least score of a fuzzy match, 0 to 1
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One cited thing, and how to capture it. The citing text itself is ``document``."""
+
+    id: str
+    url: str  # as cited; its fragment is kept here and never sent
+    also: tuple[str, ...] = ()
+    title: str = ""
+    publisher: str = ""
+    author: tuple[str, ...] = ()
+    published: str = ""
+    lang: str = ""
+    role: Role = Role.SECONDARY
+    derives_from: tuple[str, ...] = ()
+    quotes: tuple[Quote, ...] = ()
+    expect: tuple[str, ...] = ()
+    capture: Engine = Engine.AUTO
+    requisites: bool = True
+    max_requisites: int = 2000
+    text: bool = True
+    robots: RobotsPolicy = RobotsPolicy.RECORD
+    identify: Identify = Identify.PRODUCT
+    delay: timedelta = timedelta(seconds=2)
+    requisite_delay: timedelta = timedelta(milliseconds=100)
+    timeout: timedelta = timedelta(seconds=30)
+    deadline: timedelta = timedelta(minutes=30)
+    retries: int = 3
+    max_size: int = 2 * 2**30
+    headers: tuple[tuple[str, str], ...] = ()
+    rights: str = ""
+    access: Access = Access.INTERNAL
+    skip: str = ""
+    note: str = ""
+    entry: str = ""  # this source's own part of the manifest, as YAML
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What the document says, which sources carry it, and a person's verdict."""
+
+    id: str
+    says: str
+    where: str = ""
+    supports: tuple[str, ...] = ()
+    contradicts: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
+    verdict: Judgement = Judgement.UNTESTED
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """The citing text."""
+
+    title: str = ""
+    author: tuple[str, ...] = ()
+    url: str = ""
+    file: str = ""  # relative to the manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """Who runs the capture; may be a pseudonym."""
+
+    name: str = ""
+    organisation: str = ""
+    contact: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """How bags are made."""
+
+    algorithms: tuple[str, ...] = ("sha256", "sha512")
+    profile: str = "muniment"
+    max_bag: int = 50 * 2**30
+    info: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What to keep and why: one citing document and its sources.
+
+    ``text`` is the YAML as its author wrote it, byte for byte, and ``digest`` is of it.
+    """
+
+    id: str
+    sources: tuple[Source, ...]  # the document first, where it has a URL
+    path: Path
+    text: bytes
+    digest: Digest
+    title: str = ""
+    contact: str = ""
+    operator: Operator = Operator()
+    document: Document | None = None
+    claims: tuple[Claim, ...] = ()
+    package: Package = Package()
+
+
+# --------------------------------------------------------------------------- capture
+
+
+class Verdict(StrEnum):
+    """What one visit was worth. The first five stand in order of precedence."""
+
+    FAILED = "failed"
+    REFUSED = "refused"
+    SUSPECT = "suspect"
+    PARTIAL = "partial"
+    CAPTURED = "captured"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+
+
+class Change(StrEnum):
+    """A visit beside the visit before it."""
+
+    FIRST = "first"
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"
+    GONE = "gone"
+    BACK = "back"
+
+
+class Purpose(StrEnum):
+    """Why an exchange was made."""
+
+    ROBOTS = "robots"
+    DOCUMENT = "document"  # the source's own URL, every hop of it
+    ALTERNATE = "alternate"  # an ``also``, every hop of it
+    REQUISITE = "requisite"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRef:
+    """Where a WARC record stands in data/objects/capture.warc.gz."""
+
+    id: str  # <urn:uuid:...>
+    offset: int  # of its gzip member
+    length: int  # of its gzip member
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request and what came back, told without its bytes, which the WARC holds."""
+
+    url: str
+    purpose: Purpose
+    started: datetime
+    method: str = "GET"
+    seconds: float = 0.0
+    attempt: int = 1
+    status: int | None = None
+    failure: str = ""  # a reason code, where no response came
+    detail: str = ""  # the same in words
+    ip: str = ""
+    port: int = 0
+    dns: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()  # as WARC-Protocol names them
+    cipher: str = ""
+    media_type: str = ""  # as served
+    location: str = ""  # where a redirect leads, resolved
+    referrer: str = ""
+    size: int = 0  # of the response block
+    payload_size: int = 0  # after transfer decoding, before content decoding
+    payload: Digest | None = None
+    truncated: str = ""  # length | time | disconnect, as WARC-Truncated names them
+    anomalies: tuple[str, ...] = ()
+    response: RecordRef | None = None
+    request: RecordRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requisites:
+    """What a page needed: how many, how many were kept, and those that were not."""
+
+    wanted: int = 0
+    kept: int = 0
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteSighting:
+    """Whether a quote stands in a capture, and where (W3C TextQuoteSelector)."""
+
+    text: str
+    match: Match
+    required: bool
+    found: bool
+    score: float  # 0 to 1
+    exact: str = ""  # the words as they stand there; on a miss the nearest passage
+    prefix: str = ""
+    suffix: str = ""
+    record: str = ""  # the id of the record whose text was searched
+    url: str = ""
+
+
+class EventType(StrEnum):
+    """Acts, by their labels in the Library of Congress event type vocabulary."""
+
+    CAPTURE = "capture"
+    DIGEST = "message digest calculation"
+    FORMAT = "format identification"
+    CREATION = "creation"
+    PACKAGE = "information package creation"
+    METADATA = "metadata extraction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One act, as PREMIS names it."""
+
+    id: str
+    type: EventType
+    at: datetime
+    outcome: str  # success | failure | warning, or a verdict
+    detail: str = ""
+    objects: tuple[str, ...] = ()  # paths in the bag, or record ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """What happened at one visit to one source. A refusal is a result, and is kept."""
+
+    source: Source
+    started: datetime
+    ended: datetime
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    detail: str = ""  # the verdict in a sentence
+    engine: Engine = Engine.HTTP
+    final_url: str = ""
+    page_title: str = ""
+    payload: Digest | None = None  # of the source's own document
+    exchanges: tuple[Exchange, ...] = ()
+    requisites: Requisites = Requisites()
+    quotes: tuple[QuoteSighting, ...] = ()
+    artefacts: tuple[Artefact, ...] = ()
+    events: tuple[Event, ...] = ()
+    notes: tuple[str, ...] = ()  # remarks: robots.txt's opinion, limits that were met
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previous:
+    """The last capture of a source, as far as the next visit needs to know it."""
+
+    bag: str
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    captured_at: datetime
+    payload: Digest | None = None
+    record: str = ""  # the id of its main response record
+    url: str = ""  # of that record
+    tagmanifest: Digest | None = None  # sha512
+
+
+# ------------------------------------------------------------------------------- bag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bag:
+    """A bag at rest. Its identity is the digest of its tag manifest."""
+
+    id: str
+    path: Path
+    tagmanifests: tuple[Digest, ...]
+    files: int  # payload files
+    size: int  # payload bytes
