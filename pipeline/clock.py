@@ -63,7 +63,7 @@ class SystemClock:
 
 
 def stamp(moment: datetime) -> str:
-    """Write a moment as WARC 1.1 and PREMIS read it: ``2026-09-24T03:17:00.123456Z``."""
+    """Write a moment as WARC 1.1 has it: ``2026-09-24T03:17:00.123456Z``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -48,7 +48,7 @@ class PipelineError(Exception):
 
 
 class UsageError(PipelineError):
-    """The command, its options or the configuration make no sense, or a path is absent."""
+    """The command or configuration makes no sense, or a path is absent."""
 
     code = "usage"
     exit = Exit.USAGE
@@ -70,9 +70,7 @@ class StorageError(PipelineError):
     def at(cls, path: object, error: OSError) -> "StorageError":
         """Tell an operating system error with the path it struck."""
         reason = error.strerror or type(error).__name__
-        return cls(
-            f"{path}: {reason}; nothing was published, free or mend it and retry"
-        )
+        return cls(f"{path}: {reason}; nothing was published, mend it and retry")
 
 
 class FixityError(PipelineError):

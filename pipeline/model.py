@@ -43,9 +43,7 @@ class Artefact:
     size: int
     digests: tuple[Digest, ...]
     media_type: str = "application/octet-stream"
-    derived_from: str = (
-        ""  # what it was made from: a record id or a path; "" = captured
-    )
+    derived_from: str = ""  # a record id or a path; "" = captured
 
 
 class Severity(StrEnum):
@@ -65,7 +63,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that a check noticed: a stable code, where, and the clause it enforces."""
+    """One thing a check noticed: a stable code, where, the clause it enforces."""
 
     code: str
     severity: Severity
@@ -151,7 +149,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One cited thing, and how to capture it. The citing text itself is ``document``."""
+    """One cited thing and how to capture it; the citing text is ``document``."""
 
     id: str
     url: str  # as cited; its fragment is kept here and never sent

@@ -1,7 +1,7 @@
 """Source to Capture: visit what is cited and keep what came over the wire.
 
 address       which network addresses may be contacted, and which never (pure)
-wire          one HTTP exchange, kept byte for byte (no sockets: bytes in, record out)
+wire          one HTTP exchange, kept byte for byte (no sockets: bytes in)
 net           the only door to the network: connect, record, pace, retry
 content       bounded decoding, character sets, the text of a page
 requisites    HTML and CSS to the URLs a page needs (pure)
