@@ -415,3 +415,32 @@ class Bag:
     tagmanifests: tuple[Digest, ...]
     files: int  # payload files
     size: int  # payload bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What every bag of a run says of the run it was made in."""
+
+    id: str  # <job>_run_<time>_<8 hex>, the run bag's own name
+    job: str
+    started: datetime
+    software: str  # name and version, as in Bag-Software-Agent
+    plan: Digest  # sha256 of plan.json of the run bag, fixed before the first request
+    manifest: Digest  # of the YAML as written
+    title: str = ""
+    document: Document | None = None
+    operator: Operator = Operator()
+    environment: tuple[tuple[str, str], ...] = ()  # name and version of what ran
+    settings: tuple[tuple[str, str], ...] = ()  # --allow-address and the like
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accession:
+    """A capture on its way into the archive: what is known beyond the capture itself."""
+
+    bag: str  # the id of the bag to be
+    run: Run
+    capture: Capture
+    change: Change
+    previous: Previous | None = None
+    packed_at: datetime
