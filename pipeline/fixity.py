@@ -7,10 +7,12 @@ hashlib frees the interpreter lock: on large pieces each algorithm has a thread.
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 from pipeline.errors import StorageError
 from pipeline.model import Artefact, Digest
@@ -18,6 +20,13 @@ from pipeline.model import Artefact, Digest
 ALGORITHMS = ("sha256", "sha512")
 PIECE = 1 << 20  # bytes read or hashed at a time
 WORTH_A_THREAD = 1 << 18  # below this, handing over costs more than it saves
+
+
+class Hash(Protocol):
+    """What hashlib's objects have in common."""
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        """Take the next bytes of the stream."""
 
 
 @cache
@@ -49,6 +58,20 @@ class Digester:
     def digests(self) -> tuple[Digest, ...]:
         """Return the digests of everything taken so far."""
         return tuple(Digest(name, h.hexdigest()) for name, h in self._hashes.items())
+
+
+@contextmanager
+def alongside(one: Hash, data: bytes | memoryview) -> Iterator[None]:
+    """Hash a large piece in a thread while the body of the ``with`` does other work."""
+    if len(data) < WORTH_A_THREAD:
+        one.update(data)
+        yield
+        return
+    hashing = _threads().submit(one.update, data)
+    try:
+        yield
+    finally:
+        hashing.result()
 
 
 def digest_of(data: bytes, algorithm: str = "sha256") -> Digest:

@@ -1,0 +1,459 @@
+"""The only door to the network: connect, record, pace.
+
+``Network.fetch`` makes one exchange and returns a ``Reply``, whatever happens: a
+refused connection is a result like a page. requests carries the request to a transport
+adapter of ours, which records at the socket; ``wire`` alone reads what comes. One
+connection per host at a time; names are resolved once, judged, and connected to by
+number. Redirects, retries and what an answer means are left to ``client``.
+"""
+
+import ipaddress
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+import certifi
+import requests
+from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
+
+from pipeline.capture import address
+from pipeline.capture.wire import Message, Recording, Truncation
+from pipeline.clock import Clock
+from pipeline.errors import UsageError
+
+READ = 1 << 18  # bytes asked of the socket at a time
+ALPN = ["http/1.1"]  # HTTP/2 frames have no WARC form
+SAID = {
+    "timeout": "connected, but nothing was answered in time",
+    "reset": "the connection was reset before anything was answered",
+    "no-response": "the connection was closed before anything was answered",
+}
+ANYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+
+Resolve = Callable[[str, int], list[str]]
+Dial = Callable[[str, int, float], socket.socket]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to wait and how much to take."""
+
+    timeout: float = 30.0  # seconds to connect, to complete the head, of any silence
+    ends_at: float = float("inf")  # the deadline, on the monotonic clock
+    max_size: int = 2 * 2**30  # bytes of one response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One request to be made. The URL is absolute, in its serialised form."""
+
+    url: str
+    headers: Mapping[str, str]
+    folder: Path  # where a large response is spooled
+    method: str = "GET"
+    patience: Patience = Patience()
+    delay: float = 0.0  # seconds since the last exchange with the host
+    secrets: tuple[bytes, ...] = ()  # masked in what is kept of the request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came of an order: a message, or the failure in its place."""
+
+    url: str
+    started: datetime
+    seconds: float = 0.0
+    message: Message | None = None  # None where no connection was made
+    failure: str = ""  # a reason code of a failed verdict, where nothing came
+    detail: str = ""
+    contact: "Contact"
+
+
+class UnreachableError(Exception):
+    """No connection was made: a reason code, why in words, and how far it came."""
+
+    def __init__(self, reason: str, detail: str, contact: "Contact") -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.contact = contact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """What is known of one connection."""
+
+    dns: tuple[str, ...] = ()
+    ip: str = ""
+    port: int = 0
+    tls: str = ""  # as WARC-Protocol names it: tls/1.3
+    cipher: str = ""
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Ask the system for the addresses of a host, each once, in its order."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(answer[4][0]) for answer in found))
+
+
+def dial(ip: str, port: int, timeout: float) -> socket.socket:
+    """Connect to an address given by its number."""
+    return socket.create_connection((ip, port), timeout=timeout)
+
+
+def tls_context(cacert: Path | None = None) -> ssl.SSLContext:
+    """Trust certifi's roots, and those in a file beside them.
+
+    Raises UsageError where the file holds no certificate.
+    """
+    context = ssl.create_default_context(cafile=certifi.where())
+    if cacert is not None:
+        try:
+            context.load_verify_locations(cafile=cacert)
+        except OSError as error:  # ssl.SSLError is one
+            reason = error.strerror or error
+            raise UsageError(
+                f"--cacert {cacert}: expected PEM certificates, found {reason}"
+            ) from error
+    context.set_alpn_protocols(ALPN)
+    return context
+
+
+@dataclass(slots=True)
+class Host:
+    """One host's turn-taking: who speaks, and when the last exchange ended."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    rested_at: float = float("-inf")
+
+
+class Network:
+    """The network as one run may use it. Thread-safe; a host waits for itself only."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        policy: address.Policy,
+        tls: ssl.SSLContext,
+        resolve: Resolve = resolve,
+        dial: Dial = dial,
+    ) -> None:
+        self.clock = clock
+        self.policy = policy
+        self.tls = tls
+        self.resolve = resolve
+        self.dial = dial
+        self._hosts: dict[str, Host] = {}
+        self._adapter = RecordingAdapter(self)
+
+    def fetch(self, order: Order) -> Reply:
+        """Make one exchange, when it is this host's turn.
+
+        Raises StorageError where a large body can't be spooled; nothing else.
+        """
+        host = self._hosts.setdefault(urlsplit(order.url).hostname or "", Host())
+        with host.lock:
+            if not self._wait_until(host.rested_at + order.delay, order.patience):
+                return Reply(
+                    url=order.url,
+                    started=self.clock.now(),
+                    failure="timeout",
+                    detail="the deadline came before this host's turn",
+                    contact=Contact(),
+                )
+            try:
+                return self._exchange(order)
+            finally:
+                host.rested_at = self.clock.monotonic()
+
+    def _wait_until(self, moment: float, patience: Patience) -> bool:
+        seconds = moment - self.clock.monotonic()
+        if max(moment, self.clock.monotonic()) >= patience.ends_at:
+            return False
+        if seconds > 0:
+            self.clock.sleep(seconds)
+        return True
+
+    def _exchange(self, order: Order) -> Reply:
+        started, since = self.clock.now(), self.clock.monotonic()
+        try:
+            response = self._adapter.send(OrderedRequest(order))
+            reply = cast("Reply", response.raw)
+        except UnreachableError as error:
+            reply = Reply(
+                url=order.url,
+                started=started,
+                failure=error.reason,
+                detail=error.detail,
+                contact=error.contact,
+            )
+        seconds = self.clock.monotonic() - since
+        return replace(reply, started=started, seconds=seconds)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._adapter.close()
+
+
+# ------------------------------------------------------- requests, with our own line
+
+
+class OrderedRequest(requests.PreparedRequest):
+    """A prepared request that knows the order it carries out.
+
+    Prepared by hand: requests would rewrite the URL, and what is asked for is what
+    the page named.
+    """
+
+    def __init__(self, order: Order) -> None:
+        super().__init__()
+        self.order = order
+        self.method = order.method
+        self.url = order.url
+        self.headers = CaseInsensitiveDict(order.headers)
+
+
+class RecordingAdapter(BaseAdapter):
+    """A transport adapter for requests that speaks over lines which record."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self._network = network
+        self._lines: dict[tuple[str, str, int], Line] = {}
+
+    def send(  # type: ignore[override] # a line needs none of the other options
+        self, request: requests.PreparedRequest, **_: object
+    ) -> requests.Response:
+        """Make one exchange; the reply is the raw part of the response.
+
+        Raises UnreachableError.
+        """
+        assert isinstance(request, OrderedRequest), "made by Network alone"
+        parts = urlsplit(request.order.url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        key = (parts.scheme, parts.hostname or "", port)
+        line = self._lines.get(key) or self._lines.setdefault(
+            key, Line(self._network, *key)
+        )
+        response = requests.Response()
+        response.request, response.url = request, request.order.url
+        response.raw = line.exchange(request.order)
+        return response
+
+    def close(self) -> None:
+        """Hang up every line."""
+        for line in self._lines.values():
+            line.hang_up()
+
+
+def request_head(order: Order) -> bytes:
+    """Write a request as it goes out (RFC 9112, 3)."""
+    parts = urlsplit(order.url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    fields = {"Host": parts.netloc.rpartition("@")[2], **order.headers}
+    lines = [f"{order.method} {target} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    if any(char in line for line in lines for char in "\r\n\0"):
+        raise UsageError(f"{order.url}: a header or the address holds a line break")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+class Line:
+    """One connection to one host, kept while its messages allow."""
+
+    def __init__(self, network: Network, scheme: str, host: str, port: int) -> None:
+        self._network = network
+        self._is_secure = scheme == "https"
+        self._host = host
+        self._port = port
+        self._contact = Contact()
+        self._socket: socket.socket | None = None
+
+    def exchange(self, order: Order) -> Reply:
+        """Send what was ordered and record what comes. Raises UnreachableError."""
+        is_reused = self._socket is not None and not self._has_news()
+        recording, failure = self._attempt(order)
+        if is_reused and not recording.size and failure != "timeout":
+            # The server let go of the kept connection just as we spoke.
+            recording, failure = self._attempt(order)
+        message = recording.message()
+        if not message.may_keep_alive:
+            self.hang_up()
+        began = message.block.size > 0
+        return Reply(
+            url=order.url,
+            started=self._network.clock.now(),
+            message=message,
+            failure="" if began else failure or "no-response",
+            detail="" if began else SAID[failure or "no-response"],
+            contact=self._contact,
+        )
+
+    def _attempt(self, order: Order) -> tuple[Recording, str]:
+        """Make one exchange; return its recording and the failure if it never began."""
+        if self._socket is None:
+            self._socket = self._connect(order.patience)
+        recording = Recording(
+            folder=order.folder, method=order.method, secrets=order.secrets
+        )
+        head = request_head(order)
+        try:
+            self._socket.settimeout(order.patience.timeout)
+            self._socket.sendall(head)
+        except OSError:
+            pass  # it may have answered before it stopped listening: read on
+        recording.sent(head)
+        failure = self._listen(self._socket, order.patience, recording)
+        if failure:
+            self.hang_up()
+        return recording, failure
+
+    def _has_news(self) -> bool:
+        """Tell whether a kept connection was closed or spoke out of turn; hang up."""
+        assert self._socket is not None, "asked of a kept connection"
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        if poll.poll(0):
+            self.hang_up()
+            return True
+        return False
+
+    def _listen(
+        self, sock: socket.socket, patience: Patience, recording: Recording
+    ) -> str:
+        """Read until the message ends; return the failure if it broke off."""
+        clock = self._network.clock
+        head_by = clock.monotonic() + patience.timeout
+        while not recording.is_complete:
+            now = clock.monotonic()
+            until = now + patience.timeout if recording.has_head else head_by
+            seconds = min(until, patience.ends_at) - now
+            try:
+                data = _read(sock, seconds, patience.max_size - recording.size)
+            except TimeoutError:
+                recording.end(Truncation.TIME)
+                return "timeout"
+            except OSError:
+                recording.end(Truncation.DISCONNECT)
+                return "reset"
+            if data:
+                recording.received(data)
+            elif data is None:
+                recording.end(Truncation.LENGTH)
+            else:
+                recording.closed()
+                return "no-response"
+        return ""
+
+    def hang_up(self) -> None:
+        """Close the connection; the next order opens another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    # ------------------------------------------------------------- connecting
+
+    def _connect(self, patience: Patience) -> socket.socket:
+        """Resolve once, judge every answer, connect to a number, shake hands.
+
+        Raises UnreachableError.
+        """
+        self._contact = Contact()
+        policy = self._network.policy
+        goal = address.destination(self._host, self._port, policy)
+        refused = address.port_refusal(goal.host, goal.port, policy)
+        if refused and not goal.is_mapped:
+            raise UnreachableError("blocked-address", refused, Contact())
+        answers = self._resolved(goal.host, goal.port, patience)
+        self._contact = Contact(dns=tuple(answers), port=goal.port)
+        allow = policy.allow if not goal.is_mapped else ANYWHERE
+        for answer in answers:  # one bad answer among several blocks all
+            if refused := address.refusal(answer, allow):
+                detail = f"{goal.host} resolves to {refused}"
+                raise UnreachableError("blocked-address", detail, self._contact)
+        sock = self._dialled(answers, goal.port, patience)
+        return self._secured(sock, patience) if self._is_secure else sock
+
+    def _resolved(self, host: str, port: int, patience: Patience) -> list[str]:
+        """Ask in a thread of its own: the system's resolver knows no time limit."""
+        answer: Future[list[str]] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(self._network.resolve(host, port))
+            except (OSError, UnicodeError) as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=ask, name=f"resolve {host}", daemon=True).start()
+        try:
+            answers = answer.result(timeout=self._seconds_left(patience))
+        except TimeoutError:
+            raise UnreachableError(
+                "dns", f"no answer to the name {host} in time", Contact()
+            ) from None
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or error
+            detail = f"the name {host} was not resolved: {why}"
+            raise UnreachableError("dns", detail, Contact()) from error
+        if not answers:
+            detail = f"the name {host} has no address"
+            raise UnreachableError("dns", detail, Contact())
+        return answers
+
+    def _dialled(
+        self, answers: list[str], port: int, patience: Patience
+    ) -> socket.socket:
+        """Try each address in turn within one patience."""
+        said = ""
+        for ip in answers:
+            self._contact = replace(self._contact, ip=ip)
+            try:
+                return self._network.dial(ip, port, self._seconds_left(patience))
+            except OSError as error:
+                said = f"{ip} port {port}: {error.strerror or error}"
+        raise UnreachableError("connect", said, self._contact)
+
+    def _seconds_left(self, patience: Patience) -> float:
+        left = patience.ends_at - self._network.clock.monotonic()
+        return max(0.001, min(patience.timeout, left))
+
+    def _secured(self, plain: socket.socket, patience: Patience) -> socket.socket:
+        """Shake hands and check the certificate against the roots of the run."""
+        try:
+            plain.settimeout(self._seconds_left(patience))
+            sock = self._network.tls.wrap_socket(plain, server_hostname=self._host)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            plain.close()
+            why = getattr(error, "verify_message", "") or error
+            detail = f"no TLS connection with {self._host}: {why}"
+            raise UnreachableError("tls", detail, self._contact) from error
+        version, cipher = sock.version() or "", sock.cipher()
+        self._contact = replace(
+            self._contact,
+            tls=version.lower().replace("tlsv", "tls/"),
+            cipher=cipher[0] if cipher else "",
+        )
+        return sock
+
+
+def _read(sock: socket.socket, seconds: float, room: int) -> bytes | None:
+    """Read what comes: b"" for an orderly close, None where there is no room."""
+    if room <= 0:
+        return None
+    if seconds <= 0:
+        raise TimeoutError
+    sock.settimeout(seconds)
+    try:
+        return sock.recv(min(room, READ))
+    except ssl.SSLEOFError:  # closed without a TLS goodbye
+        return b""

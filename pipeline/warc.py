@@ -1,0 +1,241 @@
+"""WARC records: write, read, index (WARC 1.1, ISO 28500:2017).
+
+One gzip member per record, in the order given, digested on the way to the disk. The
+blocks of responses and requests are handed in as they crossed the wire and go out
+unchanged. gzip heads are canonical (no name, no time), so same records, same bytes.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Protocol
+from urllib.parse import urlsplit
+
+from warcio.archiveiterator import ArchiveIterator
+
+from pipeline.clock import stamp
+from pipeline.fixity import Sink, digest_of
+from pipeline.model import Digest, RecordRef
+
+MEDIA_TYPE = "application/warc"
+FIELDS = "application/warc-fields"
+REVISIT_PROFILE = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
+
+GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # RFC 1952 2.3.1, nothing told
+SMALL = 1 << 16  # a block up to this is joined before it is compressed
+STORED_PIECE = 0xFFFF  # the most a stored deflate block holds, RFC 1951 3.2.4
+LAST_BLOCK = b"\x01\x00\x00\xff\xff"
+
+
+class _Compressor(Protocol):
+    def compress(self, data: bytes | memoryview, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+def _fast_gzip() -> tuple[Callable[[], _Compressor], Callable[..., int]]:
+    """Choose isal where it is installed; zlib gives other bytes, as good ones."""
+    try:
+        from isal import isal_zlib  # noqa: PLC0415 - optional
+    except ImportError:
+        return (lambda: zlib.compressobj(6, zlib.DEFLATED, -15)), zlib.crc32
+    return (lambda: isal_zlib.compressobj(2, isal_zlib.DEFLATED, -15)), isal_zlib.crc32
+
+
+new_compressor, crc32 = _fast_gzip()
+
+
+class StoredDeflate:
+    """Deflate without compression, for what is compressed already: a copy, no more."""
+
+    def compress(self, data: bytes | memoryview) -> bytes:
+        """Wrap bytes in stored blocks (RFC 1951, 3.2.4)."""
+        pieces: list[bytes | memoryview] = []
+        view = memoryview(data)
+        for at in range(0, len(view), STORED_PIECE):
+            piece = view[at : at + STORED_PIECE]
+            size = len(piece).to_bytes(2, "little")
+            pieces += (b"\0", size, (len(piece) ^ 0xFFFF).to_bytes(2, "little"), piece)
+        return b"".join(pieces)
+
+    def flush(self) -> bytes:
+        """End the stream."""
+        return LAST_BLOCK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One WARC record to be written; ``size`` counts the bytes of ``block``."""
+
+    id: str
+    type: str
+    fields: tuple[tuple[str, str], ...]
+    block: Iterable[bytes]
+    size: int
+    is_compressed: bool = False  # the block will not shrink: store it as it is
+
+
+def record_id(uuid: str) -> str:
+    """Write a UUID as WARC-Record-ID has it."""
+    return f"<urn:uuid:{uuid}>"
+
+
+def small_record(
+    *,
+    id: str,  # noqa: A002 - the field's own word
+    type: str,  # noqa: A002 - likewise
+    block: bytes,
+    date: datetime,
+    fields: tuple[tuple[str, str], ...] = (),
+) -> Record:
+    """Make a record of bytes in hand: warcinfo, metadata, resource."""
+    return Record(
+        id=id,
+        type=type,
+        fields=(
+            ("WARC-Date", stamp(date)),
+            *fields,
+            ("WARC-Block-Digest", str(digest_of(block))),
+        ),
+        block=(block,),
+        size=len(block),
+    )
+
+
+def warc_fields(pairs: Iterable[tuple[str, str]]) -> bytes:
+    """Write application/warc-fields: a line for each name and value."""
+    lines = (f"{name}: {' '.join(value.split())}\r\n" for name, value in pairs)
+    return "".join(lines).encode()
+
+
+class Writer:
+    """Appends records to a new file, one gzip member each."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def write(self, record: Record) -> RecordRef:
+        """Write one record and say where it stands. Raises StorageError."""
+        start = self._sink.size
+        deflate = StoredDeflate() if record.is_compressed else new_compressor()
+        crc, size, held = 0, 0, 0
+        waiting = [GZIP_HEAD]
+        for piece in _pieces(record):
+            crc, size = crc32(piece, crc), size + len(piece)
+            waiting.append(deflate.compress(piece))
+            held += len(piece)
+            if held > 1 << 19:
+                self._sink.write(b"".join(waiting))
+                waiting, held = [], 0
+        waiting.append(deflate.flush())
+        waiting.append(crc.to_bytes(4, "little"))
+        waiting.append((size & 0xFFFFFFFF).to_bytes(4, "little"))
+        self._sink.write(b"".join(waiting))
+        return RecordRef(id=record.id, offset=start, length=self._sink.size - start)
+
+    def splice(self, member: bytes) -> int:
+        """Append whole members written before and return where they stand."""
+        start = self._sink.size
+        self._sink.write(member)
+        return start
+
+
+def _head(record: Record) -> bytes:
+    lines = [
+        f"WARC/1.1\r\nWARC-Type: {record.type}\r\nWARC-Record-ID: {record.id}\r\n",
+        *(f"{name}: {value}\r\n" for name, value in record.fields),
+        f"Content-Length: {record.size}\r\n\r\n",
+    ]
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _pieces(record: Record) -> Iterator[bytes]:
+    """Yield a record as it stands in the file; a small one is one piece."""
+    head, left = _head(record), record.size
+    if record.size <= SMALL:
+        block = b"".join(record.block)
+        left -= len(block)
+        yield b"".join((head, block, b"\r\n\r\n"))
+    else:
+        yield head
+        for piece in record.block:
+            left -= len(piece)
+            yield piece
+        yield b"\r\n\r\n"
+    assert not left, f"{record.id}: the block is {-left} bytes off its Content-Length"
+
+
+# ----------------------------------------------------------------------------- read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRecord:
+    """One record of a WARC file at rest, its block as it crossed the wire."""
+
+    type: str
+    fields: tuple[tuple[str, str], ...]
+    block: bytes
+
+    def field(self, name: str) -> str:
+        """Return a header field, or ""."""
+        return next((v for n, v in self.fields if n.lower() == name.lower()), "")
+
+
+def read(path: Path) -> Iterator[StoredRecord]:
+    """Read the records of a WARC file in order, through warcio."""
+    with path.open("rb") as file:
+        yield from _records(file)
+
+
+def _records(file: IO[bytes]) -> Iterator[StoredRecord]:
+    found: Any
+    for found in ArchiveIterator(file, no_record_parse=True):
+        yield StoredRecord(
+            type=found.rec_type,
+            fields=tuple(found.rec_headers.headers),
+            block=found.raw_stream.read(),
+        )
+
+
+# ---------------------------------------------------------------------------- index
+
+
+def surt(url: str) -> str:
+    """Turn a URL into its sort-friendly key: ``org,example,www)/path?query``.
+
+    The host reversed and in lower case, www. kept, usual ports and the fragment left
+    out, the query sorted: one key for the spellings of one address.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    is_number = ":" in host or host.replace(".", "").isdigit()
+    key = host if is_number else ",".join(reversed(host.split(".")))
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    port = f":{parts.port}" if parts.port and parts.port != usual else ""
+    query = "&".join(sorted(parts.query.split("&")))
+    return f"{key}{port}){parts.path or '/'}{'?' + query if query else ''}".lower()
+
+
+def cdxj_line(
+    url: str,
+    moment: datetime,
+    place: RecordRef,
+    *,
+    status: int | None,
+    media_type: str,
+    payload: Digest | None,
+    file: str,
+) -> str:
+    """Write one line of a CDXJ index: key, 14 digits of time, a JSON block."""
+    told: dict[str, object] = {"url": url}
+    if media_type:
+        told["mime"] = media_type
+    if status is not None:
+        told["status"] = status
+    if payload is not None:
+        told["digest"] = str(payload)
+    told |= {"length": place.length, "offset": place.offset, "filename": file}
+    return f"{surt(url)} {moment:%Y%m%d%H%M%S} {json.dumps(told)}"
