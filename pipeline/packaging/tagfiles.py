@@ -1,0 +1,413 @@
+"""The tag files of a bag: bagit.txt, bag-info.txt, manifests and fetch.txt.
+
+Bytes to values and back, with no file opened. A reader here never fails: what does not
+parse becomes a finding, and the rest is read on. Versions 0.93 to 1.0 differ where the
+text says so; RFC 8493 is version 1.0.
+"""
+
+import codecs
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from pipeline.errors import UsageError
+from pipeline.model import Finding, Severity
+from pipeline.packaging.names import show
+from pipeline.packaging.rules import WARNING, finding
+
+LONGEST = 1 << 18  # bytes of one line; the longest path Linux opens at once is 4096
+VERSIONS = ("0.93", "0.94", "0.95", "0.96", "0.97", "1.0")
+DECLARATION = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
+
+# ------------------------------------------------------------------------- bagit.txt
+
+_LABELS = ("BagIt-Version", "Tag-File-Character-Encoding")  # RFC 8493 2.1.1
+_EXACT = tuple(re.compile(rf"{label}: (\S+)") for label in _LABELS)
+_LOOSE = tuple(
+    re.compile(rf"\s*{label}\s*:\s*(\S+)\s*", re.IGNORECASE) for label in _LABELS
+)
+_ENDS = re.compile("\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """What bagit.txt declares; ``codec`` is what Python reads the tag files with."""
+
+    version: str = "1.0"
+    encoding: str = "UTF-8"
+    codec: str = "utf-8"
+
+    @property
+    def is_strict(self) -> bool:
+        """Tell whether RFC 8493 itself applies, and not a draft before it."""
+        return self.version == "1.0"
+
+    @property
+    def info_file(self) -> str:
+        """Return the name the metadata file has in this version."""
+        return "package-info.txt" if self.version < "0.96" else "bag-info.txt"
+
+
+def parse_declaration(data: bytes) -> tuple[Declaration, tuple[Finding, ...]]:
+    """Read bagit.txt and say what is wrong with it."""
+    problems = []
+    if data.startswith(codecs.BOM_UTF8):
+        problems.append("it begins with a byte order mark")
+        data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        problems.append("it is not UTF-8")
+        text = data.decode(errors="replace")
+    lines = _ENDS.split(text)
+    if lines[-1] == "":
+        lines.pop()
+    values, odd = zip(*(_declared(lines, place) for place in (0, 1)), strict=True)
+    problems += [one for one in odd if one]
+    if len(lines) != len(_LABELS):
+        problems.append(f"it has {len(lines)} lines where there are exactly two")
+    version, encoding = values
+    findings = [finding("bagit-txt", "bagit.txt", one) for one in problems]
+    if version and version not in VERSIONS:
+        message = f"version {show(version.encode())} is none of {', '.join(VERSIONS)}"
+        findings.append(finding("bagit-txt", "bagit.txt", message))
+    codec, complaints = parse_encoding(encoding or "UTF-8")
+    known = Declaration(
+        version=version if version in VERSIONS else "1.0",
+        encoding=encoding or "UTF-8",
+        codec=codec,
+    )
+    return known, (*(_eased(one, known, lines) for one in findings), *complaints)
+
+
+def _declared(lines: list[str], place: int) -> tuple[str, str]:
+    """Return the value on a line of bagit.txt, and what is odd about the line."""
+    line = lines[place] if place < len(lines) else ""
+    if match := _EXACT[place].fullmatch(line):
+        return match[1], ""
+    odd = f"line {place + 1} is {show(line.encode())!r}, not '{_LABELS[place]}: ...'"
+    match = _LOOSE[place].fullmatch(line)
+    return (match[1], odd) if match else ("", odd + " at all")
+
+
+def _eased(one: Finding, known: Declaration, lines: list[str]) -> Finding:
+    """Make whitespace a warning in drafts, which did not count it."""
+    stripped = [line for line in lines if line.strip()]
+    loose = len(stripped) == len(_LABELS) and all(
+        pattern.fullmatch(line) for pattern, line in zip(_LOOSE, stripped, strict=True)
+    )
+    spaces = one.message.startswith(("line ", "it has "))
+    if known.is_strict or not loose or not spaces:
+        return one
+    return finding(one.code, one.path, one.message, severity=WARNING)
+
+
+# -------------------------------------------------------------------------- encoding
+
+_IANA = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._+()-]{0,39}")  # RFC 2978 2.3
+_CODECS = frozenset(
+    (
+        *("utf-8", "ascii", "utf-16", "utf-16-le", "utf-16-be", "utf-32"),
+        *("utf-32-le", "utf-32-be", "koi8-r", "koi8-u", "mac-roman", "tis-620"),
+        *("shift_jis", "euc_jp", "euc_kr", "gb2312", "gbk", "gb18030", "big5"),
+        *(f"iso8859-{n}" for n in range(1, 17)),
+        *(f"cp{n}" for n in (437, 850, 852, 855, 857, 862, 864, 866, 874, 932, 949)),
+        *(f"cp{n}" for n in range(1250, 1259)),
+    )
+)
+
+
+def parse_encoding(name: str) -> tuple[str, tuple[Finding, ...]]:
+    """Choose a codec for a declared encoding; odd ones are read as UTF-8, and said."""
+    if name.upper() == "UTF-8":
+        return "utf-8", ()
+    shown = show(name.encode(errors="replace"))
+    try:
+        codec = codecs.lookup(name).name if _IANA.fullmatch(name) else ""
+    except (LookupError, ValueError):
+        codec = ""
+    if codec not in _CODECS:
+        message = f"{shown} is no encoding to trust; the tag files are read as UTF-8"
+        return "utf-8", (finding("encoding", "bagit.txt", message),)
+    message = f"the tag files are in {shown}, where UTF-8 is strongly recommended"
+    return codec, (finding("encoding", "bagit.txt", message, severity=WARNING),)
+
+
+class Recoder:
+    """Tag file bytes made UTF-8 while they stream, noting what was wrong with them."""
+
+    def __init__(self, codec: str) -> None:
+        self.has_bom = False
+        self.is_broken = False
+        self._codec = codec
+        self._decoder = codecs.getincrementaldecoder(codec)()
+        self._started = False
+
+    def recode(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the same text in UTF-8; bytes that are not stand as they were."""
+        for chunk in chunks:
+            yield self._recode(chunk, final=False)
+        yield self._recode(b"", final=True)
+
+    def _recode(self, chunk: bytes, *, final: bool) -> bytes:
+        if self._codec == "utf-8" and not self._started and chunk:
+            self.has_bom = chunk.startswith(codecs.BOM_UTF8)  # RFC 8493 2.3
+            chunk = chunk.removeprefix(codecs.BOM_UTF8)
+        self._started = self._started or bool(chunk)
+        try:
+            text = self._decoder.decode(chunk, final)
+        except UnicodeError:
+            self.is_broken = True
+            text = self._mended(chunk, final=final)
+        return chunk if self._codec == "utf-8" else text.encode(errors="replace")
+
+    def _mended(self, chunk: bytes, *, final: bool) -> str:
+        """Read on after bytes that the codec refuses."""
+        decoder = codecs.getincrementaldecoder(self._codec)(errors="replace")
+        decoder.setstate(self._decoder.getstate())
+        self._decoder = decoder
+        return decoder.decode(chunk, final)
+
+
+_BREAKS = re.compile(rb"\r\n|\r|\n")
+
+
+def lines(chunks: Iterable[bytes], *, longest: int = LONGEST) -> Iterator[bytes]:
+    """Split a stream into lines at LF, CR or CRLF (RFC 8493 2.3).
+
+    A longer line is cut to ``longest + 1`` bytes, so that its reader can tell, and what
+    follows of it is skipped: a line of a gigabyte costs no memory.
+    """
+    held = b""
+    for chunk in chunks:
+        *whole, held = _pieces(held + chunk)
+        for line in whole:
+            yield line[: longest + 1]
+        if len(held) > 2 * longest:  # keep the end: it may be half of a CRLF
+            held = held[: longest + 1] + held[-1:]
+    *whole, held = _pieces(held.removesuffix(b"\r") + b"\n" if held else b"")
+    for line in whole:
+        yield line[: longest + 1]
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    """Split at line ends; the last piece is unfinished, and keeps a CR at its end."""
+    if b"\r" not in data:
+        return data.split(b"\n")
+    if data.endswith(b"\r"):
+        pieces = _BREAKS.split(data[:-1])
+        pieces[-1] += b"\r"
+        return pieces
+    return _BREAKS.split(data)
+
+
+# ---------------------------------------------------------------------- bag-info.txt
+
+_STRICT_LINE = re.compile(r"([^:\s](?:[^:]*[^:\s])?):[ \t](.*)")  # RFC 8493 2.2.2
+_LOOSE_LINE = re.compile(r"[ \t]*([^:\s](?:[^:]*[^:\s])?)[ \t]*:[ \t]*(.*)")
+_ONCE = {  # RFC 8493 2.2.2: MUST NOT, and SHOULD NOT, be repeated
+    "payload-oxum": Severity.ERROR,
+    "bagging-date": Severity.WARNING,
+    "bag-size": Severity.WARNING,
+    "bag-group-identifier": Severity.WARNING,
+    "bag-count": Severity.WARNING,
+}
+_DATE = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
+
+Tags = tuple[tuple[str, str], ...]
+
+
+def parse_info(
+    data: Iterable[bytes], *, file: str = "bag-info.txt", strict: bool = True
+) -> tuple[Tags, tuple[Finding, ...]]:
+    """Read metadata lines, in order; continued lines are joined by a space."""
+    tags: list[tuple[str, str]] = []
+    findings = []
+    for number, raw in enumerate(data, 1):
+        line = raw.decode(errors="replace")
+        if tags and line[:1] in (" ", "\t") and line.strip():
+            label, value = tags[-1]
+            tags[-1] = (label, f"{value} {line.strip()}")
+            continue
+        match = (_STRICT_LINE if strict else _LOOSE_LINE).fullmatch(line)
+        if not match:
+            findings.append(_bad_info(file, number, line, strict=strict))
+            match = _LOOSE_LINE.fullmatch(line)
+        if match:
+            tags.append((match[1], match[2].rstrip()))
+    return tuple(tags), (*findings, *_info_rules(tuple(tags), file))
+
+
+def _bad_info(file: str, number: int, line: str, *, strict: bool) -> Finding:
+    if not line.strip():
+        message = f"line {number} is blank"
+        return finding("bag-info", file, message, severity=WARNING)
+    form = "'Label: value'" if strict else "'Label: value', in any spacing"
+    message = f"line {number} is {show(line.encode())!r}, not {form}"
+    return finding("bag-info", file, message)
+
+
+def _info_rules(tags: Tags, file: str) -> Iterator[Finding]:
+    for label, severity in _ONCE.items():
+        count = sum(1 for name, _ in tags if name.lower() == label)
+        if count > 1:
+            message = f"{label.title()} stands {count} times where once is allowed"
+            yield finding("bag-info", file, message, severity=severity)
+    for date in tagged(tags, "Bagging-Date"):
+        if not _DATE.fullmatch(date):
+            message = f"Bagging-Date is {show(date.encode())!r}, not YYYY-MM-DD"
+            yield finding("bag-info", file, message, severity=WARNING)
+
+
+def tagged(tags: Tags, label: str) -> tuple[str, ...]:
+    """Return every value of a label, whose case does not count (RFC 8493 2.2.2)."""
+    return tuple(value for name, value in tags if name.lower() == label.lower())
+
+
+def render_info(tags: Iterable[tuple[str, str]]) -> bytes:
+    """Write metadata lines in the order given, each on one line however long.
+
+    Folding is not done: what a fold does to the value is read in two ways (RFC 8493
+    2.2.2), and 79 characters are a recommendation. Raises UsageError for a label or a
+    value that one line cannot hold.
+    """
+    return b"".join(_info_line(label, value) for label, value in tags)
+
+
+def _info_line(label: str, value: str) -> bytes:
+    for what, text in (("label", label), ("value", value)):
+        if not _is_line(text) or text != text.strip():
+            raise UsageError(
+                f"bag-info.txt: the {what} {text!r} has line breaks, control"
+                " characters or spaces at its ends; write it in one plain line"
+            )
+    if not label or ":" in label:
+        raise UsageError(
+            f"bag-info.txt: the label {label!r} is empty or holds a colon;"
+            " choose a name such as External-Identifier"
+        )
+    return f"{label}: {value}\n".encode()
+
+
+def _is_line(text: str) -> bool:
+    odd = ("Cc", "Cs", "Zl", "Zp")
+    return text.isprintable() or not any(unicodedata.category(c) in odd for c in text)
+
+
+# ------------------------------------------------------------------------- manifests
+
+_MANIFEST = re.compile(r"(tag)?manifest-(.+)\.txt", re.DOTALL)
+_ENTRY = re.compile(rb"(\\?)([0-9A-Fa-f]+)[ \t]+(.+)", re.DOTALL).fullmatch
+_ENCODED = re.compile(rb"%(25|0[Aa]|0[Dd])")
+_DECODED = {b"25": b"%", b"0A": b"\n", b"0D": b"\r"}
+_BARE_PERCENT = re.compile(rb"%(?!25|0[AaDd])")
+_SLASHED = re.compile(rb"\\(.)", re.DOTALL)
+
+HASHES: Mapping[str, str] = MappingProxyType(  # normalised name: hashlib's
+    {
+        **{name: name for name in ("md5", "sha1", "sha224", "sha256", "sha384")},
+        **{name: name for name in ("sha512", "blake2b", "blake2s")},
+        **{f"sha3{n}": f"sha3_{n}" for n in (224, 256, 384, 512)},
+        "blake2b512": "blake2b",
+        "blake2s256": "blake2s",
+    }
+)
+WEAK = frozenset(("md5", "sha1"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestName:
+    """What the name of a manifest says: of what, and by which algorithm."""
+
+    file: str
+    is_tag: bool
+    algorithm: str  # normalised: lower case, letters and digits (RFC 8493 2.4)
+
+    @property
+    def is_normal(self) -> bool:
+        """Tell whether the file is named as RFC 8493 2.4 wants."""
+        prefix = "tagmanifest" if self.is_tag else "manifest"
+        return self.file == f"{prefix}-{self.algorithm}.txt"
+
+
+def parse_manifest_name(file: str) -> ManifestName | None:
+    """Read a file name as a manifest's, if it is one."""
+    match = _MANIFEST.fullmatch(file)
+    if not match:
+        return None
+    algorithm = "".join(c for c in match[2].lower() if c.isalnum())
+    return ManifestName(file=file, is_tag=bool(match[1]), algorithm=algorithm)
+
+
+def parse_entry(line: bytes) -> tuple[bytes, bytes, bool] | None:
+    """Split ``checksum filepath``; the last value says GNU's backslash stood before it.
+
+    RFC 8493 6.1.3 tells of the backslash; the path then comes without its escapes.
+    """
+    match = _ENTRY(line)
+    if not match:
+        return None
+    slash, digest, path = match.groups()
+    if slash:
+        path = _SLASHED.sub(lambda m: {b"n": b"\n"}.get(m[1], m[1]), path)
+    return digest, path, bool(slash)
+
+
+def encode_path(path: bytes) -> bytes:
+    """Write a path for a manifest: %, LF and CR encoded, and only those (2.1.3)."""
+    return path.replace(b"%", b"%25").replace(b"\n", b"%0A").replace(b"\r", b"%0D")
+
+
+def decode_path(path: bytes) -> bytes:
+    """Read a path of a manifest: only %25, %0A and %0D mean something (2.1.3)."""
+    return _ENCODED.sub(lambda m: _DECODED[m[1].upper()], path)
+
+
+def has_bare_percent(path: bytes) -> bool:
+    """Tell whether a % stands in a listed path that should have been encoded."""
+    return bool(_BARE_PERCENT.search(path))
+
+
+def render_manifest(entries: Iterable[tuple[bytes, str]]) -> Iterator[bytes]:
+    """Write the lines of a manifest from paths and hexadecimal digests, sorted.
+
+    Two spaces stand between, so that ``sha256sum -c`` reads it too.
+    """
+    for path, digest in sorted(entries):
+        yield digest.encode() + b"  " + encode_path(path) + b"\n"
+
+
+# ------------------------------------------------------------------------- fetch.txt
+
+_FETCH = re.compile(rb"(\S+)[ \t]+(\d{1,18}|-)[ \t]+(.+)", re.DOTALL).fullmatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """One line of fetch.txt: where a payload file can be had, and how large it is."""
+
+    url: str
+    size: int | None
+    path: bytes
+
+
+def parse_fetch(line: bytes) -> Fetch | None:
+    """Read ``url length filepath``, or nothing where the line is none (2.2.3)."""
+    match = _FETCH(line)
+    if not match or not _is_absolute(match[1].decode(errors="replace")):
+        return None
+    size = None if match[2] == b"-" else int(match[2])
+    return Fetch(url=match[1].decode(), size=size, path=match[3])
+
+
+def _is_absolute(url: str) -> bool:
+    if not url.isascii():
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return bool(parts.scheme and (parts.netloc or parts.path))
