@@ -1,0 +1,371 @@
+"""Where things live and who works here: flags, the environment, muniment.toml.
+
+``load`` takes each setting from the highest place that names it: a flag, a variable
+``MUNIMENT_*``, the ``muniment.toml`` found upward from where one stands (or the file
+named with ``--config``), the user's own ``~/.config/muniment/config.toml``, a default.
+Every value remembers where it came from. Nothing is ignored: a key that is unknown, of
+the wrong kind or not built yet is refused with its file and line. Files are read here
+and never written; what a manifest may say stands in ``manifest``.
+"""
+
+import re
+import tomllib
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from itertools import islice
+from pathlib import Path
+from typing import NoReturn
+from unicodedata import category
+
+from pipeline.errors import UsageError
+from pipeline.model import Operator
+
+Network = IPv4Network | IPv6Network
+Value = Path | str | tuple[Network, ...]
+
+FILE_NAME = "muniment.toml"
+
+STARTER_TOML = """\
+# Muniment's settings. Paths are relative to this file; ~ is your home folder.
+# A flag overrules this file, and so does a variable such as MUNIMENT_ARCHIVE or
+# MUNIMENT_OPERATOR_NAME. `muniment config --show-origin` tells what holds, and why.
+
+archive = "archive"     # the folder that keeps the bags
+
+[operator]              # who captures: stands in every bag, and may be a pseudonym
+name = ""
+organisation = ""
+contact = ""            # sent to web sites only where a manifest says identify: contact
+
+[network]
+allow = []              # networks beyond the public internet, as ["192.168.7.0/24"]
+"""
+
+STARTER_MANIFEST = """\
+# A manifest names the sources that a document cites, and the words they should hold.
+#   muniment check FILE    reads it and tells every mistake with its line
+#   muniment plan FILE     tells what a run would fetch, and fetches nothing
+#   muniment run FILE      visits the sources and keeps what they sent
+
+version: 1
+id: first-case            # names a folder of the archive: a-z 0-9 . _ -
+title: The sources of my first document
+# document: {title: "...", author: "...", url: "https://..."}   # captured as well
+
+sources:
+  example:                # an id of your choosing
+    url: https://www.example.org/
+    title: Example Domain
+    quotes:               # words that should stand on the page
+      - Example Domain
+#  another: https://...   # a bare address is enough
+
+# claims:                 # what the document says, and which source carries it
+#   first-claim: {says: "...", supports: [example]}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One value, and where it comes from: a flag, a variable, a file, or nowhere."""
+
+    name: str
+    value: Value
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings that hold, ready for use; ``settings`` has them with origins."""
+
+    archive: Path
+    operator: Operator
+    allow: tuple[Network, ...]
+    settings: tuple[Setting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a value was written, and what a path in it leans on."""
+
+    origin: str
+    folder: Path
+    home: Path
+
+    def at(self, line: int) -> "_Place":
+        return replace(self, origin=f"{self.origin}:{line}") if line else self
+
+
+# ------------------------------------------------------------------- kinds of settings
+
+
+def _refuse(expected: str, found: object) -> NoReturn:
+    shown = f'"{found}"' if isinstance(found, str) else _kind(found)
+    raise ValueError(f"expected {expected}, found {shown}")
+
+
+def _kind(value: object) -> str:
+    kinds = {bool: "true or false", int: "a number", float: "a number"}
+    kinds |= {list: "a list", dict: "a table"}
+    return kinds.get(type(value), "a date or time")
+
+
+def _text(value: object, _: _Place) -> str:
+    if not isinstance(value, str):
+        _refuse("text in quotes", value)
+    if any(category(mark) in {"Cc", "Cs", "Zl", "Zp"} for mark in value):
+        raise ValueError(f"expected one line of plain text, found {value!a}")
+    return value
+
+
+def _path(value: object, place: _Place) -> Path:
+    text = _text(value, place)
+    if text == "~" or text.startswith("~/"):
+        return place.home / text[2:]
+    if not text or text.startswith("~"):
+        _refuse("a folder, from / or ~/ or relative", text)
+    return place.folder / text
+
+
+def _networks(value: object, place: _Place) -> tuple[Network, ...]:
+    if not isinstance(value, list | tuple):
+        _refuse("a list of networks", value)
+    return tuple(_network(_text(one, place)) for one in value)
+
+
+def _network(text: str) -> Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; write a network such as 192.168.7.0/24") from error
+
+
+def _no_proxy(value: object, place: _Place) -> str:
+    if _text(value, place):
+        raise ValueError('not supported yet; leave it out, or write ""')
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """How a setting is read, what it is when nobody says, and the flag that says."""
+
+    read: Callable[[object, _Place], Value]
+    default: object
+    flag: str = ""
+
+
+RULES: Mapping[str, _Rule] = {
+    "archive": _Rule(_path, "archive", "--archive"),
+    "operator.name": _Rule(_text, ""),
+    "operator.organisation": _Rule(_text, ""),
+    "operator.contact": _Rule(_text, ""),
+    "network.allow": _Rule(_networks, (), "--allow-address"),
+    "network.proxy": _Rule(_no_proxy, ""),
+}
+SECTIONS = {"operator", "network"}
+NOT_YET = {"seal", "notify"}
+
+
+def _setting(name: str, value: object, place: _Place) -> Setting:
+    try:
+        read = RULES[name].read(value, place)
+    except ValueError as error:
+        raise UsageError(f"{place.origin}: {name}: {error}") from error
+    return Setting(name=name, value=read, origin=place.origin)
+
+
+# ------------------------------------------------------------------- places to look at
+
+_Layer = dict[str, Setting]
+
+
+def _from_flags(flags: Mapping[str, object], place: _Place) -> _Layer:
+    """Read what the command line gave; None and an empty list were not given."""
+    return {
+        name: _setting(name, value, replace(place, origin=RULES[name].flag or name))
+        for name, value in flags.items()
+        if value not in (None, (), [])
+    }
+
+
+def _from_environment(environ: Mapping[str, str], place: _Place) -> _Layer:
+    """Read ``MUNIMENT_OPERATOR_NAME`` and its like; a list is parted by commas."""
+    layer = {}
+    for name, rule in RULES.items():
+        variable = "MUNIMENT_" + name.upper().replace(".", "_")
+        if text := environ.get(variable):
+            is_list = rule.read is _networks
+            value = text.replace(",", " ").split() if is_list else text
+            layer[name] = _setting(name, value, replace(place, origin=variable))
+    return layer
+
+
+def _from_file(path: Path, home: Path) -> _Layer:
+    """Read a muniment.toml. Raises UsageError with the file and the line."""
+    text = _content(path)
+    place = _Place(str(path), path.parent, home)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(_toml_complaint(path, text, str(error))) from error
+    return {
+        name: _setting(name, value, place.at(_line_of(text, name)))
+        for name, value in _flat(table, "", text, place)
+    }
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{path}: {error.strerror}; expected a configuration file that can be read"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8"
+        ) from error
+
+
+def _toml_complaint(path: Path, text: str, message: str) -> str:
+    """Put the position first, as every complaint here has it."""
+    what, _, where = message.rpartition(" (at ")
+    found = re.fullmatch(r"line (\d+), column (\d+)\)", where)
+    line, column = found.groups() if found else (text.count("\n") + 1, 1)
+    return (
+        f"{path}:{line}:{column}: {what}; expected TOML, as `muniment init` writes it"
+    )
+
+
+def _flat(
+    table: Mapping[str, object], prefix: str, text: str, place: _Place
+) -> Iterator[tuple[str, object]]:
+    """Walk the table as dotted names, and refuse what no setting has."""
+    for key, value in table.items():
+        name = prefix + key
+        here = place.at(_line_of(text, name)).origin
+        if name in NOT_YET and value:
+            raise UsageError(f"{here}: [{name}] is not supported yet; take it out")
+        if name in SECTIONS and isinstance(value, dict):
+            yield from _flat(value, f"{name}.", text, place)
+        elif name in RULES:
+            yield name, value
+        elif name not in NOT_YET:
+            raise UsageError(f"{here}: {name}: {_unknown(name, value)}")
+
+
+def _unknown(name: str, value: object) -> str:
+    if name in SECTIONS:
+        return f"expected a table, found {_kind(value)}"
+    known = {full.rpartition(".")[2]: full for full in (*RULES, *SECTIONS)}
+    near = get_close_matches(name.rpartition(".")[2], known, n=1)
+    hint = f'did you mean "{known[near[0]]}"?' if near else f"known: {', '.join(RULES)}"
+    return f"unknown setting; {hint}"
+
+
+HEADER = re.compile(r"\s*\[\[?\s*([\w.-]+)\s*\]")
+KEY = re.compile(r"\s*([\w.-]+)\s*=")
+
+
+def _line_of(text: str, name: str) -> int:
+    """Find the line that sets a name, or its table; 0 for none found.
+
+    tomllib keeps no positions, so this looks for them; it only ever helps a reader.
+    """
+    lines = tuple(_written(text))
+    exact = (number for number, written in lines if written == name)
+    near = (
+        number
+        for number, written in lines
+        if name.startswith(f"{written}.") or written.startswith(f"{name}.")
+    )
+    return next(exact, next(near, 0))
+
+
+def _written(text: str) -> Iterator[tuple[int, str]]:
+    section = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := HEADER.match(line):
+            section = f"{header[1]}."
+            yield number, header[1]
+        elif key := KEY.match(line):
+            yield number, section + key[1]
+
+
+def _files(
+    environ: Mapping[str, str], cwd: Path, home: Path, named: Path | None
+) -> Iterator[Path]:
+    """Name the files to read, the highest first."""
+    if text := str(named or environ.get("MUNIMENT_CONFIG", "")):
+        yield home / text[2:] if text.startswith("~/") else cwd / text
+    else:
+        upward = (folder / FILE_NAME for folder in (cwd, *cwd.parents))
+        yield from islice(filter(_stands, upward), 1)
+    # XDG Base Directory 0.8: a relative XDG_CONFIG_HOME is to be ignored.
+    own = Path(environ.get("XDG_CONFIG_HOME", ""))
+    own = (own if own.is_absolute() else home / ".config") / "muniment" / "config.toml"
+    if _stands(own):
+        yield own
+
+
+def _stands(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that may not be entered holds nothing for us
+        return False
+
+
+# ------------------------------------------------------------------------ what is used
+
+
+def load(
+    *,
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    cwd: Path,
+    config_file: Path | None = None,
+) -> Config:
+    """Find what holds, reading files and nothing else from outside.
+
+    ``flags`` holds settings by name, as ``{"network.allow": ("127.0.0.0/8",)}``.
+    Raises UsageError for a file that is absent or broken and a setting that is wrong.
+    """
+    home = Path(environ.get("HOME") or Path("~").expanduser())
+    place = _Place("default", cwd, home)
+    layers = (
+        _from_flags(flags, place),
+        _from_environment(environ, place),
+        *(_from_file(path, home) for path in _files(environ, cwd, home, config_file)),
+        {name: _setting(name, rule.default, place) for name, rule in RULES.items()},
+    )
+    return _config(ChainMap(*layers))
+
+
+def _config(found: Mapping[str, Setting]) -> Config:
+    archive, allow = found["archive"].value, found["network.allow"].value
+    assert isinstance(archive, Path)
+    assert isinstance(allow, tuple)
+    parts = ("name", "organisation", "contact")
+    return Config(
+        archive=archive,
+        operator=Operator(
+            **{part: str(found[f"operator.{part}"].value) for part in parts}
+        ),
+        allow=allow,
+        settings=tuple(found[name] for name in RULES),
+    )
+
+
+def show(config: Config) -> tuple[tuple[str, str, str], ...]:
+    """Tell each setting, its value as text, and where the value comes from."""
+    return tuple((one.name, _shown(one.value), one.origin) for one in config.settings)
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(str(network) for network in value)
+    return str(value)
