@@ -1,11 +1,24 @@
 """Capture to Bag: describe what was kept, pack it, and say what is wrong with a bag.
 
-    provenance    a capture told as capture.json, PREMIS, PROV and CSV (pure)
+    rendering     values told as files: JSON, CSV, plain text (pure)
+    account       a bag's subject, files, acts and agents, told once for all (pure)
+    formats       what the files of a bag are, by our own rule (pure)
+    story         capture.json, and the plain records beside it (pure)
+    premis        PREMIS 3.0 of an account (pure)
+    prov          PROV-JSON of an account (pure)
+    tables        metadata.csv, rights.csv, identifiers.json for Archivematica (pure)
+    label         bag-info.txt: what stands on the outside of a bag (pure)
+    readme        README.txt: how a stranger checks and replays a bag (pure)
+    provenance    a capture told for people, archives and courts: data/metadata (pure)
     names         what file names mean to other systems: unsafe, unportable, twins (pure)
     rules         the rules a bag is judged by: finding codes, clauses, weights
     tagfiles      bagit.txt, bag-info.txt, manifests, fetch.txt: bytes to values (pure)
     walk          a stranger's folder, looked at without trusting it
     bag           BagIt bags: make and read
+    contents      what a bag holds beside what it lists, in rows for millions
+    listing       manifests and fetch.txt read into columns
+    completeness  absent, unlisted, twice named: listing beside contents (pure)
+    hashing       digests of many files: one read, every core at work
     validate      what is wrong with a bag: a list of findings
 
 A module imports only what stands above it, here and in ``pipeline``.

@@ -267,6 +267,21 @@ def tagged(tags: Tags, label: str) -> tuple[str, ...]:
     return tuple(value for name, value in tags if name.lower() == label.lower())
 
 
+_COUNT = re.compile(r"(\d+) of (\d+|\?)")
+
+
+def bad_count(value: str) -> str:
+    """Say what is wrong with a Bag-Count, or nothing (RFC 8493 2.2.2)."""
+    match = _COUNT.fullmatch(value)
+    shown = show(value.encode())
+    if not match:
+        return f"Bag-Count is {shown!r}, not 'N of T' or 'N of ?'"
+    number, total = match.groups()
+    if int(number[:18]) == 0 or (total != "?" and int(number[:18]) > int(total[:18])):
+        return f"Bag-Count is {shown!r}, which counts past its end"
+    return ""
+
+
 def render_info(tags: Iterable[tuple[str, str]]) -> bytes:
     """Write metadata lines in the order given, each on one line however long.
 

@@ -7,6 +7,7 @@ folder, nor made to wait on a fifo or a device.
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Kind(StrEnum):
     SOCKET = "socket"
     BLOCK = "block device"
     CHARACTER = "character device"
+    OTHER = "unknown kind of file"
     UNREADABLE = "unreadable"
     TOO_DEEP = "too deep"
 
@@ -118,9 +120,11 @@ def names(folder: int) -> list[str]:
         return sorted(entry.name for entry in entries)
 
 
-def chunks(descriptor: int) -> Iterator[bytes]:
-    """Yield the bytes of an open file from where it stands. Raises OSError."""
-    while piece := os.read(descriptor, _PIECE):
+def chunks(descriptor: int, *, most: int | None = None) -> Iterator[bytes]:
+    """Yield the bytes of an open file, at most so many. Raises OSError."""
+    left = sys.maxsize if most is None else most
+    while left > 0 and (piece := os.read(descriptor, min(_PIECE, left))):
+        left -= len(piece)
         yield piece
 
 
@@ -161,7 +165,7 @@ def _entry(name: "os.DirEntry[str]", prefix: bytes, folder: int) -> Entry | None
         status = name.stat(follow_symlinks=False)
     except FileNotFoundError:  # gone since it was listed
         return None
-    kind = _KINDS.get(stat.S_IFMT(status.st_mode), Kind.UNREADABLE)
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode), Kind.OTHER)
     base = os.fsencode(name.name)
     detail = ""
     if kind is Kind.LINK:

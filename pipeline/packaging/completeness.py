@@ -1,0 +1,241 @@
+"""What a bag lists beside what it holds: absent, unlisted, twice named. Pure.
+
+Nothing is opened here: an inventory and the columns of its manifests go in, findings
+come out. The digests are another matter.
+"""
+
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+
+from pipeline.packaging import names, tagfiles
+from pipeline.packaging.contents import ABSENT, PAYLOAD, Column, Inventory, Listed
+from pipeline.packaging.names import show
+from pipeline.packaging.rules import ERROR, WARNING, Verdicts
+
+_SEAL = re.compile(rb"seal-\d{4}\.[^/]*")  # laid beside the tag manifests they cover
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdings:
+    """A bag's inventory and what its tag files say of it."""
+
+    inventory: Inventory
+    columns: tuple[Column, ...]
+    fetches: dict[int, int | None]
+    strict: bool  # RFC 8493 itself, not a draft
+
+    @property
+    def payload(self) -> tuple[Column, ...]:
+        """Return the payload manifests."""
+        return tuple(one for one in self.columns if not one.name.is_tag)
+
+    @property
+    def tags(self) -> tuple[Column, ...]:
+        """Return the tag manifests."""
+        return tuple(one for one in self.columns if one.name.is_tag)
+
+
+def check_completeness(held: Holdings, verdicts: Verdicts) -> None:
+    """Compare every manifest with the files, and the files with every manifest."""
+    _rename_twins(held, verdicts)
+    _check_payload(held, verdicts)
+    _check_tags(held, verdicts)
+    _check_fetches(held, verdicts)
+
+
+def check_algorithms(held: Holdings, verdicts: Verdicts) -> None:
+    """Judge which digests can be computed here, and which are worth computing."""
+    for columns in (held.payload, held.tags):
+        known = [one for one in columns if one.hash]
+        for one in columns:
+            if not one.name.is_normal:  # RFC 8493 2.4
+                message = f"read as {one.name.algorithm}, which is how it is written"
+                file = show(one.name.file.encode(errors="surrogateescape"))
+                verdicts.add("unknown-algorithm", file, message, severity=WARNING)
+            if not one.hash:
+                _unknown(one, known, verdicts)
+        if known and all(one.name.algorithm in tagfiles.WEAK for one in known):
+            message = "md5 and sha1 can be forged; add sha512 for evidence"
+            verdicts.add("weak-algorithm", known[0].name.file, message)
+
+
+def _unknown(one: Column, known: Sequence[Column], verdicts: Verdicts) -> None:
+    shown = show(one.name.algorithm.encode())
+    if known:
+        covered = ", ".join(other.name.algorithm for other in known)
+        message = f"{shown} cannot be computed here; {covered} covers the files"
+    else:
+        message = f"{shown} cannot be computed here, and nothing else covers the files"
+    file = show(one.name.file.encode(errors="surrogateescape"))
+    severity = WARNING if known else ERROR
+    verdicts.add("unknown-algorithm", file, message, severity=severity)
+
+
+def _check_payload(held: Holdings, verdicts: Verdicts) -> None:
+    rows = len(held.inventory)
+    states = [one.states(rows) for one in held.payload]
+    if not states:
+        return
+    some = states[0] if len(states) == 1 else bytes(map(max, *states))
+    every = states[0] if len(states) == 1 else bytes(map(min, *states))
+    sizes, paths = held.inventory.sizes, held.inventory.paths
+    for row in range(rows):
+        if sizes[row] == ABSENT:
+            if some[row]:
+                _missing(held, row, verdicts)
+        elif not every[row] and paths[row].startswith(PAYLOAD):
+            _unlisted(held, row, verdicts)
+
+
+def _missing(held: Holdings, row: int, verdicts: Verdicts) -> None:
+    path = held.inventory.paths[row]
+    if path in held.inventory.special:  # told as what it is
+        return
+    listed = _listing(held.payload, row)
+    if row in held.fetches:
+        message = f"{listed} lists it and fetch.txt tells where; it was not fetched yet"
+        verdicts.add("fetch-missing", show(path), message)
+    else:
+        verdicts.add("missing-file", show(path), f"{listed} lists it; it is not there")
+
+
+def _unlisted(held: Holdings, row: int, verdicts: Verdicts) -> None:
+    path = show(held.inventory.paths[row])
+    listed = _listing(held.payload, row)
+    if not listed:
+        verdicts.add("unlisted-file", path, "it stands in no payload manifest")
+        return
+    for column in held.payload:
+        if column.state(row) == Listed.NOT:
+            message = f"{column.name.file} does not list it, {listed} does"
+            severity = ERROR if held.strict else WARNING  # RFC 8493 3: before 1.0, may
+            verdicts.add("incomplete-manifest", path, message, severity=severity)
+
+
+def _listing(columns: Sequence[Column], row: int) -> str:
+    return ", ".join(one.name.file for one in columns if one.state(row) != Listed.NOT)
+
+
+# -------------------------------------------------------------------------- tag files
+
+
+def _check_tags(held: Holdings, verdicts: Verdicts) -> None:
+    for row, path in _tag_files(held.inventory):
+        shown = show(path)
+        if held.inventory.sizes[row] == ABSENT:
+            if (listed := _listing(held.tags, row)) and (
+                path not in held.inventory.special
+            ):
+                message = f"{listed} lists it; it is not there"
+                verdicts.add("tag-missing-file", shown, message)
+            continue
+        name = tagfiles.parse_manifest_name(path.decode(errors="surrogateescape"))
+        if (name and name.is_tag) or _SEAL.fullmatch(path):
+            continue
+        for column in held.tags:
+            if column.state(row) != Listed.NOT:
+                continue
+            message = f"{column.name.file} does not list it"
+            if name:  # RFC 8493 2.2.1: payload manifests MUST be listed
+                severity = ERROR if held.strict else WARNING
+                verdicts.add("incomplete-manifest", shown, message, severity=severity)
+            else:
+                verdicts.add("tag-unlisted-file", shown, message)
+
+
+def _tag_files(inventory: Inventory) -> Iterator[tuple[int, bytes]]:
+    for row, path in enumerate(inventory.paths):
+        if not path.startswith(PAYLOAD):
+            yield row, path
+
+
+# -------------------------------------------------------------------------- fetch.txt
+
+
+def _check_fetches(held: Holdings, verdicts: Verdicts) -> None:
+    for row, size in held.fetches.items():
+        path = show(held.inventory.paths[row])
+        lacking = [
+            one.name.file for one in held.payload if one.state(row) == Listed.NOT
+        ]
+        if lacking:  # RFC 8493 2.2.3
+            message = f"fetch.txt lists it, {', '.join(lacking)} does not"
+            verdicts.add("fetch-line", path, message)
+        found = held.inventory.sizes[row]
+        if size is not None and found not in (ABSENT, size):
+            message = f"fetch.txt says {size} bytes, found {found}"
+            verdicts.add("size-mismatch", path, message)
+
+
+# ------------------------------------------------------------------------------ names
+
+
+def _rename_twins(held: Holdings, verdicts: Verdicts) -> None:
+    """Take a file for the listed one where only the Unicode form changed (6.1.1.3)."""
+    inventory = held.inventory
+    odd = [row for row, path in enumerate(inventory.paths) if not path.isascii()]
+    unlisted: dict[bytes, int] = {}
+    for row in odd:
+        if inventory.sizes[row] != ABSENT and not _listing(held.columns, row):
+            unlisted[names.composed(inventory.paths[row])] = row
+    if not unlisted:
+        return
+    for row in odd:
+        if inventory.sizes[row] != ABSENT or not _listing(held.columns, row):
+            continue
+        twin = unlisted.pop(names.composed(inventory.paths[row]), None)
+        if twin is None:
+            continue
+        for column in held.columns:
+            column.move(row, twin)
+        if row in held.fetches:
+            held.fetches[twin] = held.fetches.pop(row)
+        inventory.renamed.add(row)
+        message = "listed in another Unicode form; taken for the same name"
+        verdicts.add("unicode-collision", show(inventory.paths[twin]), message)
+
+
+def check_names(inventory: Inventory, verdicts: Verdicts) -> None:
+    """Find names that other systems refuse or take for one another."""
+    paths = inventory.paths
+    for row, path in enumerate(paths):
+        if row not in inventory.renamed and (reason := names.unportable(path)):
+            verdicts.add("portable-name", show(path), reason)
+    for first, other in _twins(inventory):
+        is_form = names.composed(first) == names.composed(other)
+        code, what = (
+            ("unicode-collision", "Unicode form")
+            if is_form
+            else ("case-collision", "case")
+        )
+        message = f"differs from {show(first)!r} in {what} alone"
+        verdicts.add(code, show(other), message)
+
+
+def _twins(inventory: Inventory) -> Iterator[tuple[bytes, bytes]]:
+    """Yield pairs of different names that fold into one, in little memory.
+
+    First the hashes of all folded names, eight bytes each; then, where two are equal,
+    the names themselves.
+    """
+    hashes = array("q", (hash(names.folded(path)) for path in _names(inventory)))
+    ordered = sorted(hashes)
+    twice = {a for a, b in pairwise(ordered) if a == b}
+    del ordered
+    if not twice:
+        return
+    first: dict[bytes, bytes] = {}
+    for path, key in zip(_names(inventory), hashes, strict=True):
+        if key in twice:
+            other = first.setdefault(names.folded(path), path)
+            if other != path:
+                yield other, path
+
+
+def _names(inventory: Inventory) -> Iterator[bytes]:
+    rows = enumerate(inventory.paths)
+    listed = (path for row, path in rows if row not in inventory.renamed)
+    return chain(listed, sorted(inventory.folders))

@@ -1,0 +1,169 @@
+"""What a bag holds beside what it lists, in rows small enough for millions.
+
+Every path is one row: its size where it stands on disk as a regular file, and for each
+manifest whether and with what digest it is listed. Paths are bytes as Linux has them.
+"""
+
+import hashlib
+import os
+from array import array
+from binascii import unhexlify
+from enum import IntEnum
+
+from pipeline.packaging.names import show
+from pipeline.packaging.rules import WARNING, Verdicts
+from pipeline.packaging.tagfiles import HASHES, ManifestName
+from pipeline.packaging.walk import DEEPEST, Entry, Kind, walk
+
+ABSENT = -1  # the size of what is listed and not on disk
+PAYLOAD = b"data/"
+
+
+class Listed(IntEnum):
+    """How a manifest lists a file."""
+
+    NOT = 0
+    BARE = 1  # without a digest that can be checked
+    WHOLE = 2
+
+
+class Listing(IntEnum):
+    """What came of noting an entry."""
+
+    NEW = 0
+    SAME = 1  # listed before, with the same digest
+    OTHER = 2  # listed before, with another
+    WIDTH = 3  # the digest has the wrong length
+
+
+_WIDTHS = {name: hashlib.new(name).digest_size for name in HASHES.values()}
+
+
+class Inventory:
+    """The rows: one for each path that stands on disk or in a manifest."""
+
+    def __init__(self) -> None:
+        self.paths: list[bytes] = []
+        self.sizes = array("q")
+        self.folders: set[bytes] = set()
+        self.special: dict[bytes, Entry] = {}
+        self.renamed: set[int] = set()  # rows that are another row's Unicode twin
+        self._rows: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def add(self, path: bytes, size: int = ABSENT) -> int:
+        """Return the row of a path, new where it has none."""
+        row = self._rows.setdefault(path, len(self.paths))
+        if row == len(self.paths):
+            self.paths.append(path)
+            self.sizes.append(size)
+        return row
+
+    def row(self, path: bytes) -> int | None:
+        """Return the row of a path, if it has one."""
+        return self._rows.get(path)
+
+    def is_present(self, path: bytes) -> bool:
+        """Tell whether a path stands on disk, as a regular file."""
+        row = self._rows.get(path)
+        return row is not None and self.sizes[row] != ABSENT
+
+
+class Column:
+    """What one manifest says: for each row whether it is listed, and its digest."""
+
+    def __init__(self, name: ManifestName) -> None:
+        self.name = name
+        self.hash = HASHES.get(name.algorithm, "")
+        self.width = _WIDTHS.get(self.hash, 0)
+        self._states = bytearray()
+        self._digests = bytearray()
+
+    def note(self, row: int, digest: bytes) -> Listing:
+        """Note an entry with its hexadecimal digest; the first for a row stands."""
+        fits = len(digest) == 2 * self.width
+        before = self.state(row)
+        if before is not Listed.NOT:
+            is_same = fits and unhexlify(digest) == self.digest(row)
+            return Listing.SAME if is_same or not self.width else Listing.OTHER
+        self._grow(row)
+        if not fits:
+            self._states[row] = Listed.BARE
+            return Listing.WIDTH if self.width else Listing.NEW
+        self._states[row] = Listed.WHOLE
+        self._digests[row * self.width : (row + 1) * self.width] = unhexlify(digest)
+        return Listing.NEW
+
+    def state(self, row: int) -> Listed:
+        """Return how a row is listed."""
+        return Listed(self._states[row]) if row < len(self._states) else Listed.NOT
+
+    def digest(self, row: int) -> bytes:
+        """Return the digest noted for a row."""
+        return bytes(self._digests[row * self.width : (row + 1) * self.width])
+
+    def move(self, old: int, new: int) -> None:
+        """Give what was noted for one row to another that has nothing."""
+        self._grow(new)
+        self._states[new], self._states[old] = self._states[old], Listed.NOT
+        start, stop = new * self.width, (new + 1) * self.width
+        self._digests[start:stop] = self.digest(old)
+
+    def states(self, rows: int) -> bytes:
+        """Return how each of so many rows is listed, one byte each."""
+        return bytes(self._states).ljust(rows, b"\0")
+
+    def _grow(self, row: int) -> None:
+        more = row + 1 - len(self._states)
+        if more > 0:
+            self._states.extend(bytes(more))
+            self._digests.extend(bytes(more * self.width))
+
+
+def survey(root: int, verdicts: Verdicts) -> Inventory:
+    """Walk a bag once and take down what stands in it; what is no file is a finding."""
+    inventory = Inventory()
+    linked: dict[tuple[int, int], list[Entry]] = {}
+    for entry in walk(root):
+        if entry.kind is Kind.FILE:
+            inventory.add(entry.path, entry.size)
+            if entry.links > 1:
+                linked.setdefault(entry.inode, []).append(entry)
+        elif entry.kind is Kind.FOLDER:
+            inventory.folders.add(entry.path)
+        else:
+            inventory.special[entry.path] = entry
+            _say_special(entry, verdicts)
+    for entries in linked.values():
+        _say_linked(entries, verdicts)
+    return inventory
+
+
+def _say_special(entry: Entry, verdicts: Verdicts) -> None:
+    path = show(entry.path)
+    match entry.kind:
+        case Kind.UNREADABLE:
+            is_payload = path.startswith("data")
+            code = "missing-file" if is_payload else "tag-missing-file"
+            message = f"a folder that cannot be looked into: {entry.detail}"
+        case Kind.TOO_DEEP:
+            code = "limit"
+            message = f"folders deeper than {DEEPEST} are not looked into"
+        case Kind.LINK:
+            code = "special-file"
+            where = show(os.fsencode(entry.detail))
+            message = f"a symbolic link to {where!r}, not followed"
+        case _:
+            code = "special-file"
+            message = f"a {entry.kind}, not opened"
+    verdicts.add(code, path, message)
+
+
+def _say_linked(entries: list[Entry], verdicts: Verdicts) -> None:
+    """Warn of files that can be changed from outside the bag."""
+    outside = entries[0].links - len(entries)
+    for entry in entries if outside > 0 else ():
+        message = f"hard-linked from {outside} place(s) outside the bag"
+        verdicts.add("special-file", show(entry.path), message, severity=WARNING)

@@ -1,0 +1,204 @@
+"""Manifests and fetch.txt read into columns, line by line, with what is wrong in them.
+
+A line that is no entry, or leads where no bag may lead, becomes a finding and is left
+out; small departures that readers forgive are told once for each manifest.
+"""
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from pipeline.model import Severity
+from pipeline.packaging import names, tagfiles
+from pipeline.packaging.contents import PAYLOAD, Column, Inventory, Listing
+from pipeline.packaging.names import show
+from pipeline.packaging.rules import WARNING, Verdicts
+
+MOST_ROWS = 5_000_000  # paths of one bag that are kept in memory
+_PLAIN = re.compile(rb"[%\\\x00*]|\.\.|//|\./|/\Z|/\.\Z").search
+
+_FETCH = tagfiles.ManifestName(file="fetch.txt", is_tag=False, algorithm="")
+_FORGIVEN = {  # what is told once for each manifest, by its code
+    "dot": ("malformed-line", "paths begin with './' or double a slash"),
+    "star": ("malformed-line", "paths with the '*' of md5sum (RFC 8493 6.1.3)"),
+    "slash": ("malformed-line", "lines escaped by GNU's backslash (RFC 8493 6.1.3)"),
+    "blank": ("malformed-line", "blank lines"),
+}
+
+
+class Reader:
+    """Reads the manifests of one bag into columns, beside its inventory."""
+
+    def __init__(
+        self, inventory: Inventory, verdicts: Verdicts, *, strict: bool
+    ) -> None:
+        self._inventory = inventory
+        self._verdicts = verdicts
+        self._strict = strict
+        self._forgiven: Counter[str] = Counter()
+
+    def read(self, name: tagfiles.ManifestName, lines: Iterable[bytes]) -> Column:
+        """Read one manifest."""
+        column = Column(name)
+        self._forgiven.clear()
+        for number, line in enumerate(lines, 1):
+            if len(self._inventory) >= MOST_ROWS:
+                message = f"only the first {MOST_ROWS:,} paths of the bag were read"
+                self._verdicts.add("limit", name.file, message)
+                break
+            self._line(column, number, line)
+        for what, count in self._forgiven.items():
+            code, words = _FORGIVEN[what]
+            self._verdicts.add(code, name.file, f"{count} {words}", severity=WARNING)
+        return column
+
+    def _line(self, column: Column, number: int, line: bytes) -> None:
+        entry = tagfiles.parse_entry(line) if b"\0" not in line else None
+        if entry is None or len(line) > tagfiles.LONGEST:
+            self._junk(column, number, line)
+            return
+        digest, listed, is_slashed = entry
+        if is_slashed:
+            self._forgiven["slash"] += 1
+        path = listed
+        if column.name.is_tag or not path.startswith(PAYLOAD) or _PLAIN(path):
+            path = self._path(column, number, listed)
+        if path:
+            self._note(column, number, path, digest)
+
+    def _junk(self, column: Column, number: int, line: bytes) -> None:
+        if not line.strip():
+            self._forgiven["blank"] += 1
+            return
+        what = "too long to be" if len(line) > tagfiles.LONGEST else "not"
+        message = f"line {number} is {what} 'checksum filepath': {show(line[:200])!r}"
+        self._verdicts.add("malformed-line", column.name.file, message)
+
+    def _note(self, column: Column, number: int, path: bytes, digest: bytes) -> None:
+        row = self._inventory.add(path)
+        came = column.note(row, digest)
+        if came is Listing.NEW:
+            return
+        where = f"{column.name.file} line {number}"
+        if came is Listing.WIDTH:
+            message = (
+                f"{where}: a digest of {len(digest)} digits,"
+                f" where {column.name.algorithm} has {2 * column.width}"
+            )
+            self._verdicts.add("malformed-line", show(path), message)
+            return
+        is_grave = self._strict or came is Listing.OTHER
+        how = "with another digest" if came is Listing.OTHER else "with the same digest"
+        self._verdicts.add(
+            "duplicate-entry",
+            show(path),
+            f"{where}: listed a second time, {how}",
+            severity=Severity.ERROR if is_grave else WARNING,
+        )
+
+    def _path(self, column: Column, number: int, listed: bytes) -> bytes:
+        """Return the path a line means, or nothing where it may mean none."""
+        where = f"{column.name.file} line {number}"
+        path = self._starless(listed)
+        if reason := names.unsafe(path):
+            self._verdicts.add("unsafe-path", show(path), f"{where}: {reason}")
+            return b""
+        plain = names.plain(path)
+        if plain != path and not path.endswith(b"/"):
+            self._forgiven["dot"] += 1
+        if reason := self._misplaced(column, plain or path):
+            code = "malformed-line" if column.name.is_tag else "unsafe-path"
+            self._verdicts.add(code, show(path), f"{where}: {reason}")
+            return b""
+        if path.endswith(b"/") or plain in self._inventory.folders:
+            message = f"{where}: a folder, where manifests list files alone"
+            self._verdicts.add("malformed-line", show(path), message)
+            return b""
+        return self._decoded(where, plain)
+
+    def _starless(self, listed: bytes) -> bytes:
+        if not listed.startswith(b"*") or self._inventory.is_present(listed):
+            return listed
+        self._forgiven["star"] += 1
+        return listed[1:]
+
+    def _misplaced(self, column: Column, path: bytes) -> str:
+        if not column.name.is_tag:
+            return "" if path.startswith(PAYLOAD) else "it stands outside data/"
+        if path.startswith(PAYLOAD):
+            return "a tag manifest must not list payload (RFC 8493 2.2.1)"
+        other = tagfiles.parse_manifest_name(path.decode(errors="surrogateescape"))
+        if other and other.is_tag:
+            return "a tag manifest must not list a tag manifest (RFC 8493 2.2.1)"
+        return ""
+
+    def _decoded(self, where: str, path: bytes) -> bytes:
+        """Read %25, %0A and %0D as what they stand for, or as they are, and say which.
+
+        Drafts before 1.0 encoded less or nothing; what stands on disk decides.
+        """
+        if b"%" not in path:
+            return path
+        decoded = tagfiles.decode_path(path)
+        if decoded != path and not self._inventory.is_present(decoded):
+            if self._inventory.is_present(path):
+                message = f"{where}: read literally, as that is the file's name"
+                self._verdicts.add("percent-encoding", show(path), message)
+                return path
+        elif self._strict and tagfiles.has_bare_percent(path):
+            message = f"{where}: a % that should have been written %25 is read as it is"
+            self._verdicts.add("percent-encoding", show(path), message)
+        elif decoded != path and not self._strict:
+            message = f"{where}: decoded, as RFC 8493 has it; the draft did not"
+            self._verdicts.add("percent-encoding", show(path), message)
+        return decoded
+
+    def fetches(self, lines: Iterable[bytes]) -> dict[int, int | None]:
+        """Read fetch.txt: the rows to be fetched, and the sizes it gives them."""
+        column = Column(
+            tagfiles.ManifestName(file="fetch.txt", is_tag=False, algorithm="")
+        )
+        rows: dict[int, int | None] = {}
+        for number, line in enumerate(lines, 1):
+            if len(self._inventory) >= MOST_ROWS:
+                message = f"only the first {MOST_ROWS:,} paths of the bag were read"
+                self._verdicts.add("limit", "fetch.txt", message)
+                break
+            fetch = tagfiles.parse_fetch(line) if b"\0" not in line else None
+            if fetch is None or len(line) > tagfiles.LONGEST:
+                self._bad_fetch(number, line)
+                continue
+            path = self._path(column, number, fetch.path)
+            if not path:
+                continue
+            row = self._inventory.add(path)
+            if row in rows:
+                message = f"fetch.txt line {number}: listed a second time"
+                self._verdicts.add("fetch-line", show(path), message)
+            rows[row] = fetch.size
+            if reason := refused(fetch.url):
+                message = f"fetch.txt line {number}: {reason}"
+                self._verdicts.add("fetch-refused", show(path), message)
+        return rows
+
+    def _bad_fetch(self, number: int, line: bytes) -> None:
+        severity = None if line.strip() else WARNING
+        message = f"line {number} is not 'url length filepath': {show(line[:200])!r}"
+        self._verdicts.add("fetch-line", "fetch.txt", message, severity=severity)
+
+
+def refused(url: str) -> str:
+    """Say why an address in fetch.txt would never be fetched, as far as it tells."""
+    parts = urlsplit(url)
+    if parts.scheme.lower() not in ("http", "https"):
+        return f"the scheme {show(parts.scheme.encode())!r} is not http or https"
+    host = parts.hostname or ""
+    if host in ("", "localhost") or host.endswith((".localhost", ".local")):
+        return f"{show(host.encode())!r} is no public host"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return ""
+    return "" if address.is_global else f"{host} is no public address"
