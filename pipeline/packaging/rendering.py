@@ -1,0 +1,121 @@
+"""Values told as files: JSON, lines of JSON, CSV and plain text.
+
+Everything here is pure, and the same value always gives the same bytes: UTF-8 without
+a byte order mark, fields in the order of the model. Text that came off the wire may
+hold what no reader of these formats would survive (half a surrogate pair, a NUL in
+XML, a line break in a CSV cell): ``readable``, ``one_line`` and ``xml_text`` put
+U+FFFD or a space in its place. The bytes themselves stand in the WARC.
+
+A CSV cell is always quoted and never altered to please a spreadsheet: a cell that
+begins with ``=``, ``+``, ``-`` or ``@`` is data here, and is to be opened as text.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from pipeline.clock import stamp
+from pipeline.model import Digest, RecordRef
+
+Json: TypeAlias = (
+    "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
+)
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# XML 1.0 section 2.2, production Char; a bare carriage return is taken as a line end
+_NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendering:
+    """A file of a bag before it is written: where it goes and what it holds."""
+
+    path: str  # relative to the bag, with slashes
+    data: bytes
+    media_type: str
+
+
+def readable(text: str) -> str:
+    """Put U+FFFD where half a surrogate pair stands, which UTF-8 cannot hold."""
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def one_line(text: str) -> str:
+    """Put a space where a control character or a line break stands."""
+    return _CONTROLS.sub(" ", readable(text)).strip()
+
+
+def xml_text(text: str) -> str:
+    """Put U+FFFD where a character stands that XML 1.0 has no way to write."""
+    return _NOT_XML.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def told(value: object) -> Json:
+    """Tell a noun of the model as JSON: every field, by its own name.
+
+    Raises TypeError for a value that is no part of the model.
+    """
+    if isinstance(value, tuple):
+        return [told(item) for item in value]
+    if isinstance(value, RecordRef):
+        return {"record": value.id, "offset": value.offset, "length": value.length}
+    if is_dataclass(value) and not isinstance(value, Digest | type):
+        return {field.name: told(getattr(value, field.name)) for field in fields(value)}
+    return _plain(value)
+
+
+def _plain(value: object) -> Json:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str() | Digest():  # an enumeration is spelt as its value
+            return readable(str(value))
+        case datetime():
+            return stamp(value)
+        case timedelta():
+            return value.total_seconds()
+    raise TypeError(f"{type(value).__name__} is no part of the model")
+
+
+def told_pairs(pairs: Iterable[tuple[str, str]]) -> dict[str, Json]:
+    """Tell named values as one object; a name given more than once has a list."""
+    gathered: dict[str, list[str]] = {}
+    for name, value in pairs:
+        gathered.setdefault(readable(name), []).append(readable(value))
+    return {n: vs[0] if len(vs) == 1 else list(vs) for n, vs in gathered.items()}
+
+
+def json_file(path: str, value: Json) -> Rendering:
+    """Render one JSON document, indented, for people as much as for programs."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
+    return text_file(path, text + "\n", "application/json")
+
+
+def jsonl_file(path: str, rows: Iterable[Json]) -> Rendering:
+    """Render one JSON value a line."""
+    lines = (
+        json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows
+    )
+    return text_file(path, "".join(lines), "application/x-ndjson")
+
+
+def csv_file(
+    path: str, header: Sequence[str], rows: Iterable[Sequence[str]]
+) -> Rendering:
+    """Render a table, every cell quoted and on one line (RFC 4180)."""
+    table = io.StringIO()
+    writer = csv.writer(table, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    writer.writerow(header)
+    writer.writerows([one_line(cell) for cell in row] for row in rows)
+    return text_file(path, table.getvalue(), "text/csv")
+
+
+def text_file(path: str, text: str, media_type: str = "text/plain") -> Rendering:
+    """Render text as UTF-8."""
+    return Rendering(path=path, data=readable(text).encode(), media_type=media_type)
