@@ -12,9 +12,10 @@ test: ## lint, types, and every test, with coverage
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	$(PYTHON) -m coverage erase
 	$(PYTHON) -m coverage run -m pytest
 	$(PYTHON) -m coverage combine -q
-	$(PYTHON) -m coverage report
+	$(PYTHON) -m coverage report --fail-under=95
 
 lint: ## mend what can be mended, then complain
 	$(PYTHON) -m ruff check --fix .
