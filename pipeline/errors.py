@@ -46,6 +46,10 @@ class PipelineError(Exception):
     code = "unexpected"
     exit = Exit.UNEXPECTED
 
+    def details(self) -> dict[str, object]:
+        """Return what a program may want to know beyond code, message and exit."""
+        return {}
+
 
 class UsageError(PipelineError):
     """The command or configuration makes no sense, or a path is absent."""

@@ -136,12 +136,6 @@ class Writer:
         self._sink.write(b"".join(waiting))
         return RecordRef(id=record.id, offset=start, length=self._sink.size - start)
 
-    def splice(self, member: bytes) -> int:
-        """Append whole members written before and return where they stand."""
-        start = self._sink.size
-        self._sink.write(member)
-        return start
-
 
 def _head(record: Record) -> bytes:
     lines = [
@@ -149,7 +143,7 @@ def _head(record: Record) -> bytes:
         *(f"{name}: {value}\r\n" for name, value in record.fields),
         f"Content-Length: {record.size}\r\n\r\n",
     ]
-    return "".join(lines).encode("utf-8", "surrogateescape")
+    return "".join(lines).encode("utf-8", "replace")
 
 
 def _pieces(record: Record) -> Iterator[bytes]:
@@ -239,3 +233,14 @@ def cdxj_line(
         told["digest"] = str(payload)
     told |= {"length": place.length, "offset": place.offset, "filename": file}
     return f"{surt(url)} {moment:%Y%m%d%H%M%S} {json.dumps(told)}"
+
+
+def shifted(index: bytes, *, by: int) -> list[str]:
+    """Move the lines of a CDXJ index along with records that were moved."""
+    moved = []
+    for line in index.decode().splitlines():
+        key, moment, block = line.split(" ", 2)
+        told = json.loads(block)
+        told["offset"] += by
+        moved.append(f"{key} {moment} {json.dumps(told)}")
+    return moved

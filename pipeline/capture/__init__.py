@@ -2,11 +2,15 @@
 
     address       which network addresses may be contacted, and which never (pure)
     wire          one HTTP exchange, kept byte for byte (no sockets: bytes in)
-    net           the only door to the network: connect, record, pace, retry
-    content       bounded decoding, character sets, the text of a page
+    net           the only door to the network: connect, record, pace
+    content       bounded decoding, character sets, the text of a page (pure)
     requisites    HTML and CSS to the URLs a page needs (pure)
-    assess        what a capture is worth: verdict, reasons, quotes (pure)
-    http          the HTTP engine: redirects hop by hop, requisites, alternates
+    quotes        whether cited words stand in a text (pure)
+    assess        what a capture is worth: verdict and reasons (pure)
+    records       exchanges to WARC records, in the order they happened
+    client        requests in a row: cookies, redirects hop by hop, retries
+    robots        what robots.txt says, asked once per host and run
+    http          the HTTP engine: a document, what it needs, alternates
     visit         one source: robots, engine, quotes, verdict
 
 A module imports only what stands above it, here and in ``pipeline``.

@@ -14,6 +14,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ from requests.structures import CaseInsensitiveDict
 from pipeline.capture import address
 from pipeline.capture.wire import Message, Recording, Truncation
 from pipeline.clock import Clock
-from pipeline.errors import UsageError
+from pipeline.errors import InterruptedRunError, UsageError
 
 READ = 1 << 18  # bytes asked of the socket at a time
 ALPN = ["http/1.1"]  # HTTP/2 frames have no WARC form
@@ -155,12 +156,16 @@ class Network:
         self.dial = dial
         self._hosts: dict[str, Host] = {}
         self._adapter = RecordingAdapter(self)
+        self._is_stopped = False
 
     def fetch(self, order: Order) -> Reply:
         """Make one exchange, when it is this host's turn.
 
-        Raises StorageError where a large body can't be spooled; nothing else.
+        Raises StorageError where a large body can't be spooled, InterruptedRunError
+        once the network was stopped.
         """
+        if self._is_stopped:
+            raise InterruptedRunError("the run was stopped between two exchanges")
         host = self._hosts.setdefault(urlsplit(order.url).hostname or "", Host())
         with host.lock:
             if not self._wait_until(host.rested_at + order.delay, order.patience):
@@ -199,6 +204,10 @@ class Network:
             )
         seconds = self.clock.monotonic() - since
         return replace(reply, started=started, seconds=seconds)
+
+    def stop(self) -> None:
+        """Let exchanges under way end, and begin no other."""
+        self._is_stopped = True
 
     def close(self) -> None:
         """Hang up."""
@@ -307,11 +316,9 @@ class Line:
             folder=order.folder, method=order.method, secrets=order.secrets
         )
         head = request_head(order)
-        try:
+        with suppress(OSError):  # it may have answered before it stopped listening
             self._socket.settimeout(order.patience.timeout)
             self._socket.sendall(head)
-        except OSError:
-            pass  # it may have answered before it stopped listening: read on
         recording.sent(head)
         failure = self._listen(self._socket, order.patience, recording)
         if failure:

@@ -165,7 +165,7 @@ class Chunks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One exchange at rest: both blocks with digests, and what was noticed on the way."""
+    """One exchange at rest: both blocks, their digests, what was noticed."""
 
     sent: bytes
     block: Block
@@ -310,7 +310,8 @@ class Recording:
         self._interim.append(head.raw)
         if len(self._interim) > INTERIM_LIMIT:
             self._note("interim-flood")
-            self.end(Truncation.LENGTH)
+            self._stop(Truncation.LENGTH)
+            self._take_head(Head(raw=b""), self._waiting)
         return self._head is None
 
     def _take_head(self, head: Head, rest: bytes) -> None:

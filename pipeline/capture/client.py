@@ -1,0 +1,225 @@
+"""Requests in a row for one source: manners, cookies, redirects hop by hop, retries.
+
+``Client.hops`` yields every exchange as it happens: a redirect that is followed, an
+attempt that will be repeated, and at last the answer, marked. It records nothing and
+judges nothing; the engine does both.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from email.message import Message as EmailMessage
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import ada_url
+import requests
+from requests.cookies import (
+    RequestsCookieJar,
+    extract_cookies_to_jar,
+    get_cookie_header,
+)
+from requests.structures import CaseInsensitiveDict
+
+from pipeline.capture.assess import retry_after
+from pipeline.capture.net import Network, Order, Patience, Reply
+from pipeline.model import Purpose, Source
+
+REDIRECTS = (301, 302, 303, 307, 308)
+REDIRECT_LIMIT = 10
+BACKOFF = 1.0  # seconds before the second attempt, doubled each time
+LONGEST_WAIT = timedelta(minutes=5)  # of a Retry-After that we sit out
+TOO_MANY = 429
+SERVER_ERRORS = range(500, 600)
+TRANSIENT = ("dns", "connect", "timeout", "reset", "no-response")
+ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+ACCEPT_ENCODING = "gzip, deflate, br"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """One exchange on the way to an answer."""
+
+    reply: Reply
+    attempt: int = 1
+    location: str = ""  # where a redirect leads, resolved
+    is_final: bool = False
+    stopped: str = ""  # redirect-limit, unsupported-scheme, deferred; "" = answered
+    detail: str = ""  # the same in words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How to ask: why, on whose behalf, how patiently."""
+
+    purpose: Purpose
+    referrer: str = ""
+    delay: float = 0.0
+    retries: int = 0
+    max_size: int | None = None  # bytes of one response; the source's where not given
+
+
+class Client:
+    """One source's conversation with the web; its cookies live as long as it does."""
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        source: Source,
+        folder: Path,
+        headers: Mapping[str, str],
+        secrets: tuple[bytes, ...] = (),
+    ) -> None:
+        self._network = network
+        self._clock = network.clock
+        self._folder = folder
+        self._headers = headers
+        self._secrets = secrets
+        self._cookies = RequestsCookieJar()
+        self.patience = Patience(
+            timeout=source.timeout.total_seconds(),
+            ends_at=self._clock.monotonic() + source.deadline.total_seconds(),
+            max_size=source.max_size,
+        )
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Tell whether the source's deadline has passed."""
+        return self._clock.monotonic() >= self.patience.ends_at
+
+    def hops(self, url: str, manner: Manner) -> Iterator[Hop]:
+        """Ask for a URL and yield every exchange until an answer or a reason to stop.
+
+        Raises StorageError where a large body can't be spooled.
+        """
+        for redirects in range(REDIRECT_LIMIT + 1):
+            for hop in self._attempts(url, manner):
+                if hop.location and redirects == REDIRECT_LIMIT:
+                    yield _stopped(hop, "redirect-limit", f"{redirects} redirects")
+                    return
+                yield hop
+            if hop.is_final:
+                return
+            url = hop.location
+
+    def _attempts(self, url: str, manner: Manner) -> Iterator[Hop]:
+        """Ask for one URL, again where it may help; the last hop is its answer."""
+        for attempt in range(1, manner.retries + 2):
+            reply = self._ask(url, manner)
+            wait = self._wait(reply, attempt)
+            if wait is None or attempt > manner.retries:
+                break
+            if wait > LONGEST_WAIT.total_seconds():
+                asked = timedelta(seconds=round(wait))
+                hop = Hop(reply=reply, attempt=attempt)
+                yield _stopped(hop, "deferred", f"the server asks to wait {asked}")
+                return
+            if self._clock.monotonic() + wait >= self.patience.ends_at:
+                break
+            yield Hop(reply=reply, attempt=attempt)
+            self._clock.sleep(wait)
+        yield _answered(Hop(reply=reply, attempt=attempt))
+
+    def _ask(self, url: str, manner: Manner) -> Reply:
+        headers = dict(self._headers)
+        if manner.referrer:
+            headers["Referer"] = referrer(manner.referrer, url)
+        request = requests.PreparedRequest()
+        request.url, request.headers = url, CaseInsensitiveDict(headers)
+        if len(self._cookies):
+            cookie = get_cookie_header(self._cookies, request)
+            headers |= {"Cookie": cookie} if cookie else {}
+        reply = self._network.fetch(
+            Order(
+                url=url,
+                headers=headers,
+                folder=self._folder,
+                patience=self._patience_for(manner),
+                delay=manner.delay,
+                secrets=self._secrets,
+            )
+        )
+        self._remember(request, reply)
+        return reply
+
+    def _patience_for(self, manner: Manner) -> Patience:
+        if manner.max_size is None:
+            return self.patience
+        return replace(self.patience, max_size=manner.max_size)
+
+    def _remember(self, request: requests.PreparedRequest, reply: Reply) -> None:
+        """Keep the cookies of a response, as a browser would for one visit."""
+        cookies = reply.message.head.values("set-cookie") if reply.message else ()
+        if not cookies:
+            return
+        fields = EmailMessage()
+        for cookie in cookies:
+            fields["Set-Cookie"] = cookie
+        carrier = SimpleNamespace(_original_response=SimpleNamespace(msg=fields))
+        extract_cookies_to_jar(self._cookies, request, carrier)
+
+    def _wait(self, reply: Reply, attempt: int) -> float | None:
+        """Return the seconds to wait before asking again, None where it is no use."""
+        if not is_worth_repeating(reply):
+            return None
+        told = reply.message.head.value("retry-after") if reply.message else ""
+        asked = retry_after(told, self._clock.now()) if told else None
+        backoff = BACKOFF * 2 ** (attempt - 1) * (0.5 + self._clock.jitter())
+        return max(backoff, asked.total_seconds() if asked else 0.0)
+
+
+def is_worth_repeating(reply: Reply) -> bool:
+    """Tell whether a second attempt may end otherwise: no connection, 429, 5xx."""
+    if reply.failure:
+        return reply.failure in TRANSIENT
+    status = reply.message.head.status if reply.message else None
+    return status == TOO_MANY or (status or 0) in SERVER_ERRORS
+
+
+def referrer(page: str, url: str) -> str:
+    """Say where a request comes from: all of it to its own origin, else the origin.
+
+    Referrer Policy, 3.4: strict-origin-when-cross-origin.
+    """
+    here, there = urlsplit(page), urlsplit(url)
+    if here.scheme == "https" and there.scheme != "https":
+        return ""
+    if (here.scheme, here.netloc) == (there.scheme, there.netloc):
+        return page.partition("#")[0]
+    return f"{here.scheme}://{here.netloc}/"
+
+
+def _stopped(hop: Hop, reason: str, detail: str) -> Hop:
+    return replace(hop, location="", is_final=True, stopped=reason, detail=detail)
+
+
+def _answered(hop: Hop) -> Hop:
+    """Mark an answer: a redirect to follow, or the end."""
+    message = hop.reply.message
+    told = message.head.value("location") if message else ""
+    if not told or message is None or message.head.status not in REDIRECTS:
+        return replace(hop, is_final=True)
+    try:
+        target = resolved(hop.reply.url, told)
+    except ValueError as error:
+        return _stopped(hop, "unsupported-scheme", str(error))
+    return replace(hop, location=target)
+
+
+def resolved(base: str, told: str) -> str:
+    """Resolve a Location header, its fragment dropped, raw UTF-8 understood.
+
+    Raises ValueError where it leads to what is no page: file:, a user's name, nonsense.
+    """
+    with suppress(UnicodeError):  # else Latin-1, as RFC 9110 5.5 has it
+        told = told.encode("latin-1").decode()
+    target = ada_url.URL(told, base=base)
+    if target.protocol not in ("http:", "https:"):
+        raise ValueError(f"a redirect to {target.protocol} is not followed")
+    if target.username or target.password:
+        raise ValueError("a redirect that names a user is not followed")
+    target.hash = ""
+    return str(target.href)

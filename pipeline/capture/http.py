@@ -1,0 +1,217 @@
+"""The HTTP engine: a document hop by hop, then what its page needs, then alternates.
+
+Every exchange is recorded as it happens and told as a value. ``approach`` follows a URL
+to its answer and leaves that one answer in hand, so that it can be read before it is
+recorded: a document known already becomes a revisit, all else is kept whole.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from pipeline.capture import content, requisites
+from pipeline.capture.client import Client, Hop, Manner
+from pipeline.capture.records import Note, Records, served_type, told
+from pipeline.capture.wire import Message
+from pipeline.model import Exchange, Previous, Purpose, Requisites, Source
+
+ANALYSED = 64 * 2**20  # decoded bytes of a page or style sheet that are looked at
+CSS_DEPTH = 5
+FRAME_DEPTH = 3
+REQUISITE_BYTES = 2**30  # of all that one page needs, together
+REQUISITE_RETRIES = 1  # adverts fail on every real page; they must not hold it up
+HTML_TYPES = ("text/html", "application/xhtml+xml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """The decoded bytes of a document, and what is needed to read them."""
+
+    url: str
+    data: bytes
+    media_type: str  # as served, or as found where nothing is told
+    encoding: str
+    problems: tuple[str, ...] = ()
+
+    @property
+    def is_html(self) -> bool:
+        """Tell whether it is a page."""
+        return self.media_type in HTML_TYPES
+
+    @property
+    def is_css(self) -> bool:
+        """Tell whether it is a style sheet."""
+        return self.media_type == "text/css"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landing:
+    """Where a URL led: the hops recorded so far, and the answer still in hand."""
+
+    hops: tuple[Exchange, ...]
+    last: Hop
+    note: Note
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """Tell every hop, the one in hand as if it were recorded."""
+        return (*self.hops, told(self.last.reply, self.note))
+
+    @property
+    def message(self) -> Message | None:
+        """Return the answer, where there is one."""
+        return self.last.reply.message
+
+
+def body_of(url: str, message: Message) -> Body:
+    """Decode a response for reading, never more than 64 MiB of it."""
+    taken, size = [], 0
+    for piece in message.payload():
+        taken.append(bytes(piece[: ANALYSED - size]))
+        size += len(taken[-1])
+        if size >= ANALYSED:
+            break
+    coding = ", ".join(message.head.values("content-encoding"))
+    decoded = content.decode(b"".join(taken), coding, limit=ANALYSED)
+    kind = served_type(message) or content.sniff(decoded.data)
+    return Body(
+        url=url,
+        data=decoded.data,
+        media_type=kind,
+        encoding=content.charset(decoded.data, message.head.value("content-type")),
+        problems=decoded.problems,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """One requisite: who needs it, and how far from the page."""
+
+    url: str
+    referrer: str
+    depth: int
+
+
+class Wants:
+    """What a page needs, found level by level, each URL once."""
+
+    def __init__(self, page: Body) -> None:
+        self.seen: set[str] = set()
+        self.queue: deque[Wish] = deque()
+        self._page = page.url
+        self.add(page, 1)
+
+    def add(self, body: Body, depth: int) -> None:
+        """Take up what a page, frame or style sheet needs in its turn."""
+        if depth > (CSS_DEPTH if body.is_css else FRAME_DEPTH):
+            return
+        for url in needs(body):
+            if url not in self.seen and url != self._page:
+                self.seen.add(url)
+                self.queue.append(Wish(url=url, referrer=body.url, depth=depth))
+
+
+class HttpEngine:
+    """Visits with plain HTTP; ``exchanges`` holds all that was recorded, in order."""
+
+    def __init__(self, *, client: Client, records: Records, source: Source) -> None:
+        self._client = client
+        self._records = records
+        self._source = source
+        self.exchanges: list[Exchange] = []
+
+    def approach(self, url: str, purpose: Purpose) -> Landing:
+        """Follow a URL to its answer, recording every hop but that last one."""
+        manner = Manner(
+            purpose=purpose,
+            delay=self._source.delay.total_seconds(),
+            retries=self._source.retries,
+        )
+        hops: list[Exchange] = []
+        for hop in self._client.hops(url, manner):
+            note = Note(purpose=purpose, attempt=hop.attempt, location=hop.location)
+            if hop.is_final:
+                return Landing(hops=tuple(hops), last=hop, note=note)
+            hops.append(self._record(hop, note))
+        raise AssertionError("hops always end with an answer")
+
+    def land(self, landing: Landing, known: Previous | None = None) -> Exchange:
+        """Record the answer in hand: whole, or as a revisit of what is known."""
+        return self._record(landing.last, replace(landing.note, known=known))
+
+    def requisites_of(self, page: Body) -> tuple[Requisites, tuple[str, ...]]:
+        """Fetch what a page needs, level by level; say what was not to be had."""
+        wants, missing, stop = Wants(page), [], ""
+        room = REQUISITE_BYTES
+        while wants.queue and not stop:
+            wish = wants.queue.popleft()
+            exchange, body = self._requisite(wish.url, wish.referrer)
+            room -= exchange.size
+            if not is_kept(exchange):
+                missing.append(wish.url)
+            elif body is not None:
+                wants.add(body, wish.depth + 1)
+            stop = self._reason_to_stop(len(wants.seen) - len(wants.queue), room)
+        if wants.queue:
+            missing += [wish.url for wish in wants.queue]
+        count = len(wants.seen)
+        kept = Requisites(
+            wanted=count, kept=count - len(missing), missing=tuple(missing)
+        )
+        return kept, (stop,) if wants.queue else ()
+
+    def _requisite(self, url: str, parent: str) -> tuple[Exchange, Body | None]:
+        """Fetch one requisite; return its last exchange, its body where that counts."""
+        manner = Manner(
+            purpose=Purpose.REQUISITE,
+            referrer=parent,
+            delay=self._source.requisite_delay.total_seconds(),
+            retries=min(REQUISITE_RETRIES, self._source.retries),
+        )
+        for hop in self._client.hops(url, manner):
+            note = Note(
+                purpose=Purpose.REQUISITE,
+                attempt=hop.attempt,
+                referrer=parent,
+                location=hop.location,
+            )
+            body, message = None, hop.reply.message
+            if message is not None and hop.is_final:
+                kind = served_type(message)
+                if kind == "text/css" or kind in HTML_TYPES:
+                    body = body_of(hop.reply.url, message)
+            exchange = self._record(hop, note)
+        return exchange, body
+
+    def _reason_to_stop(self, done: int, room: int) -> str:
+        if done >= self._source.max_requisites:
+            return f"requisites: stopped at max_requisites, {done}"
+        if room <= 0:
+            return f"requisites: stopped after {REQUISITE_BYTES} bytes"
+        if self._client.is_out_of_time:
+            return "requisites: stopped at the deadline"
+        return ""
+
+    def _record(self, hop: Hop, note: Note) -> Exchange:
+        exchange = self._records.exchange(hop.reply, note)
+        if hop.reply.message is not None:
+            hop.reply.message.block.close()
+        self.exchanges.append(exchange)
+        return exchange
+
+
+def needs(body: Body) -> Iterator[str]:
+    """Name what a page or style sheet needs."""
+    if body.is_html:
+        found = requisites.in_html(body.data, body.encoding, body.url)
+    elif body.is_css:
+        found = requisites.in_css(body.data, body.encoding, body.url)
+    else:
+        return
+    yield from found.urls
+
+
+def is_kept(exchange: Exchange) -> bool:
+    """Tell whether a requisite was got whole."""
+    is_ok = exchange.status is not None and 200 <= exchange.status < 300  # noqa: PLR2004 - RFC 9110, 15.3
+    return is_ok and not exchange.truncated and not exchange.failure

@@ -1,0 +1,69 @@
+"""What robots.txt says: asked once per host and run, kept for all (RFC 9309).
+
+The bytes are kept as an exchange like any other; what they mean for one URL is told
+beside it. Whether that decides anything is the manifest's ``robots`` field.
+"""
+
+import threading
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from protego import Protego
+
+from pipeline.capture.client import Client, Hop, Manner
+from pipeline.model import Purpose
+
+LIMIT = 512 * 1024  # RFC 9309 2.5 asks for at least 500 KiB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opinion:
+    """What a host's robots.txt says of one URL."""
+
+    permits: bool
+    because: str
+    hops: tuple[Hop, ...]  # how it was got, to be recorded
+
+
+@dataclass(slots=True)
+class _Page:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    hops: tuple[Hop, ...] = ()
+
+
+class Robots:
+    """The robots.txt of every host of a run. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._pages: dict[str, _Page] = {}
+
+    def opinion(self, url: str, client: Client, agent: str) -> Opinion:
+        """Ask the host of a URL, unless it was asked before, and read the answer.
+
+        Raises StorageError where the answer can't be spooled.
+        """
+        parts = urlsplit(url)
+        address = f"{parts.scheme}://{parts.netloc}/robots.txt"
+        page = self._pages.setdefault(address, _Page())
+        with page.lock:
+            if not page.hops:
+                manner = Manner(purpose=Purpose.ROBOTS, max_size=LIMIT)
+                page.hops = tuple(client.hops(address, manner))
+        permits, because = judged(page.hops[-1], url, agent)
+        return Opinion(permits=permits, because=because, hops=page.hops)
+
+
+def judged(last: Hop, url: str, agent: str) -> tuple[bool, str]:
+    """Read an answer as RFC 9309, 2.3.1 has it: absent permits, a failing host not."""
+    message = last.reply.message
+    status = message.head.status if message is not None else None
+    if last.reply.failure or last.stopped or status is None:
+        return False, f"robots.txt was not to be had ({last.reply.failure})"
+    if status in range(400, 500):
+        return True, f"there is no robots.txt ({status})"
+    if status not in range(200, 300) or message is None:
+        return False, f"robots.txt answered {status}"
+    text = b"".join(message.payload()).decode("utf-8", "replace")
+    if Protego.parse(text).can_fetch(url, agent):
+        return True, "robots.txt permits it"
+    return False, "robots.txt disallows it"

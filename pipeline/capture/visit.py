@@ -1,0 +1,309 @@
+"""One visit to one source: robots, engine, quotes, verdict.
+
+``visit`` writes into a staging folder and returns a ``Capture``. A refusal, a failure,
+a page that lacks the cited words: each is a result, and what bytes came are kept.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import ada_url
+
+from pipeline import __version__
+from pipeline.capture import assess, content, quotes
+from pipeline.capture.client import ACCEPT, ACCEPT_ENCODING, Client
+from pipeline.capture.http import Body, HttpEngine, Landing, body_of
+from pipeline.capture.net import Network
+from pipeline.capture.records import Note, Records
+from pipeline.capture.robots import Robots
+from pipeline.clock import Clock
+from pipeline.errors import UsageError
+from pipeline.fixity import ALGORITHMS, write_file
+from pipeline.model import (
+    Artefact,
+    Capture,
+    Event,
+    EventType,
+    Exchange,
+    Identify,
+    Previous,
+    Purpose,
+    QuoteSighting,
+    Requisites,
+    RobotsPolicy,
+    Source,
+    Verdict,
+)
+
+TEXT_PATH = "data/objects/rendered/page.txt"
+PRODUCT = f"Muniment/{__version__}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a visit is told: the source, where to write, what the last visit found."""
+
+    source: Source
+    folder: Path  # the staging folder of the bag to be
+    about: tuple[tuple[str, str], ...]  # what warcinfo says of the run
+    contact: str = ""
+    previous: Previous | None = None
+    algorithms: tuple[str, ...] = ALGORITHMS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visited:
+    """What a visit brings home: the capture, and the index of its WARC."""
+
+    capture: Capture
+    index: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a document says: its text, and whether the cited words are in it."""
+
+    body: Body | None = None
+    title: str = ""
+    text: str = ""
+    quotes: tuple[QuoteSighting, ...] = ()
+
+
+def visit(task: Task, *, network: Network, robots: Robots) -> Visited:
+    """Visit one source and keep what came.
+
+    Raises StorageError where the staging folder can't be written, and UsageError
+    where a header's secret is not to be had.
+    """
+    values, secrets = header_values(task.source, os.environ)
+    client = Client(
+        network=network,
+        source=task.source,
+        folder=task.folder,
+        headers={**_headers(task), **values},
+        secrets=secrets,
+    )
+    records = Records(
+        task.folder, clock=network.clock, about=task.about, algorithms=task.algorithms
+    )
+    try:
+        return _Visit(task, network.clock, client, records).run(robots)
+    finally:
+        records.close()
+
+
+class _Visit:
+    """The steps of one visit, in order."""
+
+    def __init__(
+        self, task: Task, clock: Clock, client: Client, records: Records
+    ) -> None:
+        self._task = task
+        self._source = task.source
+        self._clock = clock
+        self._client = client
+        self._records = records
+        self._engine = HttpEngine(client=client, records=records, source=task.source)
+        self._events: list[Event] = []
+        self._notes: list[str] = []
+        self._requisites = Requisites()
+        self._text: Artefact | None = None
+
+    def run(self, robots: Robots) -> Visited:
+        started, url = self._clock.now(), requested(self._source.url)
+        if not self._may_go(url, robots):
+            refusal = assess.judge((), reason="robots", detail=self._notes[-1])
+            return self._finish(started, refusal, Reading(), None)
+        landing = self._engine.approach(url, Purpose.DOCUMENT)
+        reading = read(landing, self._source)
+        verdict = assess.judge(
+            landing.exchanges,
+            reason=landing.last.stopped,
+            detail=landing.last.detail,
+            quotes=reading.quotes,
+        )
+        known = self._known(landing, verdict.verdict)
+        main = self._engine.land(landing, known)
+        if known is not None:
+            verdict = replace(verdict, verdict=Verdict.UNCHANGED)
+            return self._finish(started, verdict, reading, main)
+        self._requisites = self._all_it_needs(reading.body, main)
+        self._write_text(reading, main)
+        self._alternates()
+        return self._finish(started, verdict, reading, main)
+
+    def _may_go(self, url: str, robots: Robots) -> bool:
+        """Ask robots.txt, keep what it said, and let the manifest's policy decide."""
+        if self._source.robots is RobotsPolicy.IGNORE:
+            return True
+        opinion = robots.opinion(url, self._client, PRODUCT.partition("/")[0])
+        for hop in opinion.hops:
+            note = Note(purpose=Purpose.ROBOTS, location=hop.location)
+            self._engine.exchanges.append(self._records.exchange(hop.reply, note))
+        self._notes.append(opinion.because)
+        return opinion.permits or self._source.robots is RobotsPolicy.RECORD
+
+    def _known(self, landing: Landing, verdict: Verdict) -> Previous | None:
+        """Return the previous capture if it holds these very bytes, and was whole."""
+        previous, message = self._task.previous, landing.message
+        if previous is None or message is None or previous.payload is None:
+            return None
+        is_same = previous.payload == message.payload_digest
+        was_whole = previous.verdict is Verdict.CAPTURED
+        is_whole = was_whole and verdict is Verdict.CAPTURED
+        return previous if is_same and is_whole else None
+
+    def _all_it_needs(self, body: Body | None, main: Exchange) -> Requisites:
+        is_page = body is not None and body.is_html and main.status in range(200, 300)
+        if not is_page or body is None or not self._source.requisites:
+            return Requisites()
+        requisites, notes = self._engine.requisites_of(body)
+        self._notes += notes
+        return requisites
+
+    def _alternates(self) -> None:
+        for url in self._source.also:
+            landing = self._engine.approach(requested(url), Purpose.ALTERNATE)
+            body = read(landing, self._source).body
+            self._all_it_needs(body, self._engine.land(landing))
+
+    def _write_text(self, reading: Reading, main: Exchange) -> None:
+        """Keep the words of the page as a derived file, and say from what."""
+        if not (self._source.text and reading.text and main.response):
+            return
+        data = reading.text.encode("utf-8", "replace")
+        uri = f"urn:text:{main.url}"
+        self._records.resource(uri, data, "text/plain", about=main.response)
+        self._text = write_file(
+            self._task.folder,
+            TEXT_PATH,
+            data,
+            algorithms=self._task.algorithms,
+            media_type="text/plain; charset=utf-8",
+            derived_from=main.response.id,
+        )
+        self._event(
+            EventType.CREATION,
+            "success",
+            "text of the page, derived from its response",
+            TEXT_PATH,
+            main.response.id,
+        )
+
+    def _finish(
+        self,
+        started: datetime,
+        verdict: assess.Assessment,
+        reading: Reading,
+        main: Exchange | None,
+    ) -> Visited:
+        warc, index = self._records.finish()
+        self._event(EventType.CAPTURE, verdict.verdict, verdict.detail, warc.path)
+        record = main.response.id if main and main.response else ""
+        artefacts = (warc,) if self._text is None else (warc, self._text)
+        capture = Capture(
+            source=self._source,
+            started=started,
+            ended=self._clock.now(),
+            verdict=verdict.verdict,
+            reasons=verdict.reasons,
+            detail=verdict.detail,
+            final_url=main.url if main else "",
+            page_title=reading.title,
+            payload=main.payload if main else None,
+            exchanges=tuple(self._engine.exchanges),
+            requisites=self._requisites,
+            quotes=tuple(replace(found, record=record) for found in reading.quotes),
+            artefacts=artefacts,
+            events=tuple(self._events),
+            notes=tuple(self._notes),
+        )
+        return Visited(capture=capture, index=index)
+
+    def _event(self, kind: EventType, outcome: str, detail: str, *objects: str) -> None:
+        self._events.append(
+            Event(
+                id=self._clock.uuid(),
+                type=kind,
+                at=self._clock.now(),
+                outcome=outcome,
+                detail=detail,
+                objects=objects,
+            )
+        )
+
+
+# -------------------------------------------------------------------------- decisions
+
+
+def requested(url: str) -> str:
+    """Write a cited URL as it is asked for: serialised (WHATWG), without fragment."""
+    parsed = ada_url.URL(url)
+    parsed.hash = ""
+    return str(parsed.href)
+
+
+def read(landing: Landing, source: Source) -> Reading:
+    """Read the answer in hand: its text, its title, the quotes in it."""
+    last, message = landing.last, landing.message
+    if message is None or not message.payload_size:
+        return Reading()
+    body = body_of(last.reply.url, message)
+    title, text = "", ""
+    if body.is_html:
+        page = content.read_html(body.data, body.encoding)
+        title, text = page.title, page.text
+    elif body.media_type.startswith("text/"):
+        text = body.data.decode(body.encoding, "replace")
+    found = quotes.find(text, source.quotes, record="", url=body.url)
+    return Reading(body=body, title=title, text=text, quotes=found)
+
+
+def user_agent(identify: Identify, contact: str) -> str:
+    """Say honestly who asks: the product, and whom to write to where that is wanted."""
+    if identify is Identify.CONTACT and contact:
+        return f"{PRODUCT} (archiving of cited sources; {contact})"
+    return f"{PRODUCT} (archiving of cited sources)"
+
+
+def header_values(
+    source: Source, environ: Mapping[str, str]
+) -> tuple[dict[str, str], tuple[bytes, ...]]:
+    """Look up a source's extra headers; return them, and the secrets among them.
+
+    Raises UsageError where a reference leads nowhere.
+    """
+    values, secrets = {}, []
+    for name, told in source.headers:
+        kind, _, where = told.partition(":")
+        value = told
+        if kind in ("env", "file"):
+            value = _secret(kind, where, environ, f"sources.{source.id}.headers.{name}")
+            secrets.append(value.encode())
+        values[name] = value
+    return values, tuple(secrets)
+
+
+def _secret(kind: str, where: str, environ: Mapping[str, str], path: str) -> str:
+    try:
+        value = environ[where] if kind == "env" else Path(where).read_text().strip()
+    except (KeyError, OSError, UnicodeError) as error:
+        missing = "the environment has no" if kind == "env" else "can't be read:"
+        raise UsageError(f"{path}: {missing} {where}") from error
+    if not value:
+        raise UsageError(f"{path}: {kind}:{where} is empty")
+    return value
+
+
+def _headers(task: Task) -> dict[str, str]:
+    source = task.source
+    language = {"Accept-Language": f"{source.lang}, *;q=0.5"} if source.lang else {}
+    return {
+        "User-Agent": user_agent(source.identify, task.contact),
+        "Accept": ACCEPT,
+        **language,
+        "Accept-Encoding": ACCEPT_ENCODING,
+    }

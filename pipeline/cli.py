@@ -1,0 +1,508 @@
+"""The command line: parse, call one function, print.
+
+Options that hold for every command (--archive, --config, --json, --debug) may stand
+before or after it. What only some commands need is imported by them, so that help and
+a bad manifest answer at once.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import update_wrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline import __version__, terminal
+from pipeline.errors import Exit, PipelineError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.holdings.store import Store
+    from pipeline.packaging.validate import Report
+
+EVERYWHERE = {"--archive": True, "--config": True, "--json": False, "--debug": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What every command is told."""
+
+    archive: str | None
+    config_file: str | None
+    json: bool
+    debug: bool
+
+    def config(self) -> "Config":
+        """Read the configuration. Raises UsageError."""
+        from pipeline import config  # noqa: PLC0415 - start-up time
+
+        flags = {"archive": self.archive} if self.archive else {}
+        file = Path(self.config_file) if self.config_file else None
+        return config.load(
+            flags=flags, environ=os.environ, cwd=Path.cwd(), config_file=file
+        )
+
+    def store(self) -> "Store":
+        """Open the archive. Raises StorageError."""
+        from pipeline.clock import SystemClock  # noqa: PLC0415 - start-up time
+        from pipeline.holdings.store import Store  # noqa: PLC0415 - likewise
+
+        return Store.open(self.config().archive.absolute(), SystemClock())
+
+
+def command(
+    function: Callable[..., Exit | None],
+) -> Callable[..., int]:
+    """Hand the session to a command, and its exit status to the caller."""
+
+    @click.pass_obj
+    def told(session: Session, **options: Any) -> int:
+        return int(function(session, **options) or Exit.OK)
+
+    return update_wrapper(told, function)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 ok, 1 unexpected, 2 usage, 3 storage, 4 manifest, "
+    "5 fixity, 6 a source is not captured, 7 a required quote is missing, "
+    "9 try again, 11 interrupted, 22 a deposit failed.",
+)
+@click.version_option(__version__, prog_name="muniment")
+@click.option("--archive", metavar="DIR", help="The archive folder.")
+@click.option("--config", metavar="FILE", help="Read this muniment.toml.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--debug", is_flag=True, help="Show a traceback of what goes wrong.")
+@click.pass_context
+def app(
+    context: click.Context,
+    archive: str | None,
+    config: str | None,
+    as_json: bool,  # noqa: FBT001 - click passes flags by name
+    debug: bool,  # noqa: FBT001 - likewise
+) -> None:
+    """Keep the web sources that a document cites, as evidence that still stands.
+
+    Start with `muniment demo`; then `muniment init` writes a manifest to fill in.
+    """
+    context.obj = Session(
+        archive=archive, config_file=config, json=as_json, debug=debug
+    )
+
+
+# ------------------------------------------------------------------------ manifests
+
+
+@app.command()
+@click.argument("manifests", nargs=-1, required=True, metavar="MANIFEST...")
+@command
+def check(session: Session, manifests: tuple[str, ...]) -> Exit:
+    """Validate manifests; every problem at once, nothing fetched."""
+    from pipeline import manifest  # noqa: PLC0415 - start-up time
+
+    checked = [manifest.check(Path(name)) for name in manifests]
+    problems = [problem for _, found in checked for problem in found]
+    is_ok = all(read is not None for read, _ in checked)
+    if session.json:
+        terminal.say_json(manifest.problems_as_json(problems))
+    else:
+        for name, (read, found) in zip(manifests, checked, strict=True):
+            if found:
+                terminal.say(manifest.render(found))
+            if read is not None:
+                quotes = sum(len(source.quotes) for source in read.sources)
+                terminal.say(
+                    f"{name}: ok, {len(read.sources)} sources, {quotes} quotes, "
+                    f"{len(read.claims)} claims"
+                )
+    return Exit.OK if is_ok else Exit.MANIFEST
+
+
+@app.command()
+@command
+def schema(_: Session) -> None:
+    """Print the JSON Schema of a manifest, for editors."""
+    from pipeline import manifest  # noqa: PLC0415 - start-up time
+
+    terminal.say_json(manifest.schema())
+
+
+@app.command()
+@click.argument("manifest_file", metavar="MANIFEST")
+@click.option("--only", multiple=True, metavar="ID", help="Only this source.")
+@command
+def plan(session: Session, manifest_file: str, only: tuple[str, ...]) -> None:
+    """Show what a run would fetch and what each site will see; touch no network."""
+    from pipeline import manifest, plan  # noqa: PLC0415 - start-up time
+
+    config = session.config()
+    read = manifest.read(Path(manifest_file), operator=config.operator)
+    sources = plan.chosen(read, only)
+    told = plan.preview(read, sources)
+    if session.json:
+        terminal.say_json(told)
+        return
+    terminal.table(
+        ("source", "host", "engine", "delay", "robots", "address"),
+        [
+            (s.id, plan.host_of(s), plan.engine_of(s), s.delay, s.robots, s.url)
+            if not s.skip
+            else (s.id, "", "skipped", "", "", s.skip)
+            for s in sources
+        ],
+    )
+    terminal.say()
+    terminal.say(f"{len(sources)} sources on {told['hosts']} hosts; nothing was asked.")
+    for agent in plan.user_agents(read, sources):
+        terminal.say(f"Each site will see: User-Agent: {agent}")
+
+
+@app.command()
+@click.argument("manifests", nargs=-1, required=True, metavar="MANIFEST...")
+@click.option("--only", multiple=True, metavar="ID", help="Only this source.")
+@click.option(
+    "--allow-address",
+    multiple=True,
+    metavar="CIDR",
+    help="Open a network beyond the public internet, and any port.",
+)
+@click.option(
+    "--connect-to",
+    multiple=True,
+    metavar="H:P:H:P",
+    help="Go to the second host and port instead of the first, as in curl.",
+)
+@click.option("--cacert", metavar="FILE", help="Trust these roots as well.")
+@click.option(
+    "--strict", is_flag=True, help="Old news counts; every quote is required."
+)
+@click.option("--quiet", is_flag=True, help="No progress.")
+@command
+def run(
+    session: Session,
+    manifests: tuple[str, ...],
+    only: tuple[str, ...],
+    allow_address: tuple[str, ...],
+    connect_to: tuple[str, ...],
+    cacert: str | None,
+    *,
+    strict: bool,
+    quiet: bool,
+) -> Exit:
+    """Visit every source, keep what came, and bag it."""
+    from pipeline import job, manifest  # noqa: PLC0415 - start-up time
+    from pipeline.capture import address  # noqa: PLC0415 - likewise
+
+    config = session.config()
+    read = [manifest.read(Path(name), operator=config.operator) for name in manifests]
+    policy = address.Policy(
+        allow=(*config.allow, *map(address.parse_allow, allow_address)),
+        connect_to=tuple(map(address.parse_connect_to, connect_to)),
+    )
+    roots = Path(cacert) if cacert else None
+    order = job.Order(only=only, strict=strict, policy=policy, cacert=roots)
+    progress = terminal.progress(quiet=quiet)
+    try:
+        with session.store() as store:
+            outcomes = [
+                job.run(one, order=order, store=store, progress=progress)
+                for one in read
+            ]
+    finally:
+        progress.close()
+    told = job.together(outcomes)
+    if session.json:
+        terminal.say_json(told)
+    else:
+        for outcome in outcomes:
+            print_outcome(outcome.told)
+    return Exit(told["exit"])
+
+
+def print_outcome(told: dict[str, Any]) -> None:
+    """Print what became of a run, what was not kept first."""
+    troubled = [
+        s for s in told["sources"] if s["verdict"] not in ("captured", "unchanged")
+    ]
+    paths = {bag["id"]: bag["path"] for bag in told["bags"]}
+    terminal.say()
+    for source in troubled:
+        why = source["detail"] or ", ".join(source["reasons"])
+        terminal.say(f"{source['verdict']}: {source['id']}: {why}")
+        terminal.say(f"    {source['url']}")
+    if troubled:
+        terminal.say()
+    terminal.table(
+        ("source", "verdict", "change", "requisites", "bag"),
+        [
+            (
+                source["id"],
+                source["verdict"],
+                source["change"] or "",
+                "{kept}/{wanted}".format(**source["requisites"]),
+                source["bag"] or "",
+            )
+            for source in told["sources"]
+        ],
+    )
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in told["counts"].items())
+    terminal.say()
+    terminal.say(f"{counts}; {len(paths)} bags and the run's own: {told['run_bag']}")
+
+
+# ------------------------------------------------------------------------- holdings
+
+
+@app.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--level",
+    type=click.Choice(["oxum", "complete", "full"]),
+    default="full",
+    help="Count and size, names, or every digest.",
+)
+@command
+def verify(session: Session, paths: tuple[str, ...], level: str) -> Exit:
+    """Say what is wrong with bags, or with every bag below a folder."""
+    from pipeline.model import Level  # noqa: PLC0415 - start-up time
+    from pipeline.packaging import validate  # noqa: PLC0415 - likewise
+
+    bags = [bag for path in paths for bag in validate.find_bags(existing(path))]
+    reports = [validate.validate(bag, level=Level(level)) for bag in bags]
+    is_ok = bool(reports) and all(report.ok for report in reports)
+    if session.json:
+        told = [validate.report_json(report) for report in reports]
+        terminal.say_json({"bags": told, "ok": is_ok})
+    else:
+        print_reports(reports)
+    return Exit.OK if is_ok else Exit.FIXITY
+
+
+def print_reports(reports: "Sequence[Report]") -> None:
+    """Print what was found, the invalid bags first."""
+    for report in sorted(reports, key=lambda one: one.ok):
+        files = f"{report.files} files, {report.bytes} bytes, level {report.level}"
+        word = "valid" if report.ok else "INVALID"
+        terminal.say(f"{word}: {report.path} ({files})")
+        for finding in report.findings:
+            where = f" {finding.path}:" if finding.path else ""
+            terminal.say(
+                f"    {finding.severity}: {finding.code}:{where} {finding.message} "
+                f"[{finding.clause}]"
+            )
+    bad = sum(not report.ok for report in reports)
+    if not reports:
+        terminal.say("no bag was found there")
+    else:
+        terminal.say(f"{len(reports)} bags, {bad} invalid")
+
+
+@app.command(name="list")
+@click.argument("job", required=False)
+@command
+def list_bags(session: Session, job: str | None) -> None:
+    """List what the archive holds, of one job or of all."""
+    with session.store() as store:
+        captures = store.catalogue.captures(job=job)
+    if session.json:
+        terminal.say_json({"captures": [vars_of(one) for one in captures]})
+        return
+    terminal.table(
+        ("captured at", "job", "source", "verdict", "bag"),
+        [(c.captured_at, c.job, c.source, c.verdict, c.bag) for c in captures],
+    )
+
+
+@app.command()
+@click.argument("name", metavar="BAG|SOURCE")
+@command
+def show(session: Session, name: str) -> None:
+    """Show one bag, or the last bag of a source: what it says and where it stands."""
+
+
+@app.group()
+def catalogue() -> None:
+    """Tend the index, which can always be made anew."""
+
+
+@catalogue.command()
+@command
+def rebuild(session: Session) -> None:
+    """Make the catalogue anew from the bags and the log."""
+
+
+@app.command(name="bag")
+@click.argument("folder", metavar="DIR")
+@click.option("--into", required=True, metavar="NEW", help="The bag to be made.")
+@click.option("--info", multiple=True, metavar="KEY=VALUE", help="A line of bag-info.")
+@command
+def make_bag(session: Session, folder: str, into: str, info: tuple[str, ...]) -> None:
+    """Make a bag from a folder; the folder is not touched."""
+    from pipeline.packaging import bag  # noqa: PLC0415 - start-up time
+
+    pairs = tuple(pair(text) for text in info)
+    made = bag.make(existing(folder), Path(into), info=pairs)
+    told = {
+        "path": str(made.path.absolute()),
+        "files": made.files,
+        "bytes": made.size,
+        "tagmanifest": {d.algorithm: d.hex for d in made.tagmanifests},
+    }
+    if session.json:
+        terminal.say_json(told)
+    else:
+        terminal.say(f"{made.path}: {made.files} files, {made.size} bytes")
+
+
+# ------------------------------------------------------------------------ beginnings
+
+
+@app.command()
+@command
+def demo(session: Session) -> Exit:
+    """Run the whole story on a built-in site on loopback."""
+    from pipeline import demo  # noqa: PLC0415 - start-up time
+
+    return demo.tell(session.config().archive.absolute() / "demo", as_json=session.json)
+
+
+@app.command()
+@click.argument("folder", default=".", metavar="[DIR]")
+@command
+def init(session: Session, folder: str) -> None:
+    """Write a commented muniment.toml and a manifest to fill in."""
+    from pipeline.config import STARTER_MANIFEST, STARTER_TOML  # noqa: PLC0415
+    from pipeline.fixity import create  # noqa: PLC0415 - start-up time
+
+    place = Path(folder)
+    made = {
+        place / "muniment.toml": STARTER_TOML,
+        place / "manifests" / "example.yaml": STARTER_MANIFEST,
+    }
+    for path in made:
+        if path.exists():
+            raise UsageError(f"{path} exists already; nothing was written")
+    for path, text in made.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(create(path), "w", encoding="utf-8") as file:
+            file.write(text)
+    if session.json:
+        terminal.say_json({"written": [str(path.absolute()) for path in made]})
+        return
+    for path in made:
+        terminal.say(f"wrote {path}")
+    terminal.say("next: fill in the manifest, then `muniment check` and `muniment run`")
+
+
+@app.command(name="config")
+@click.option("--show-origin", is_flag=True, help="Say where each value comes from.")
+@command
+def show_config(session: Session, *, show_origin: bool) -> None:
+    """Show the settings that hold."""
+    from pipeline import config  # noqa: PLC0415 - start-up time
+
+    rows = config.show(session.config())
+    if session.json:
+        keys = ("name", "value", "origin")
+        told = [dict(zip(keys, row, strict=True)) for row in rows]
+        terminal.say_json({"settings": told})
+    elif show_origin:
+        terminal.table(("setting", "value", "origin"), rows)
+    else:
+        terminal.table(("setting", "value"), [row[:2] for row in rows])
+
+
+@app.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@command
+def completion(_: Session, shell: str) -> None:
+    """Print the tab completion of a shell; source it from its start-up file."""
+    from click.shell_completion import get_completion_class  # noqa: PLC0415
+
+    found = get_completion_class(shell)
+    assert found is not None, "click knows the shells offered"
+    terminal.say(found(app, {}, "muniment", "_MUNIMENT_COMPLETE").source())
+
+
+# ---------------------------------------------------------------------------- helpers
+
+
+def existing(path: str) -> Path:
+    """Return a path that is there. Raises UsageError."""
+    found = Path(path)
+    if not found.exists():
+        raise UsageError(f"{path}: there is no such file or folder")
+    return found
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Read KEY=VALUE. Raises UsageError."""
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise UsageError(f"--info {text}: expected KEY=VALUE")
+    return key, value
+
+
+def gathered(arguments: Sequence[str]) -> list[str]:
+    """Move the options that hold everywhere to the front, wherever they stand."""
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for word in waiting:
+        name, sign, _ = word.partition("=")
+        if word == "--":
+            return [*front, *rest, word, *waiting]
+        if name not in EVERYWHERE:
+            rest.append(word)
+            continue
+        front.append(word)
+        if EVERYWHERE[name] and not sign:
+            front += [value for value in (next(waiting, None),) if value is not None]
+    return front + rest
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    words = gathered(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_status(words))
+
+
+def _status(words: list[str]) -> int:
+    """Turn whatever a command ends with into an exit status and a sentence."""
+    try:
+        return int(app.main(words, prog_name="muniment", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        complaint = UsageError(error.format_message())
+    except click.Abort:
+        complaint = PipelineError("interrupted")
+        complaint.code, complaint.exit = "interrupted", Exit.INTERRUPTED
+    except PipelineError as error:
+        complaint = error
+    except OSError as error:
+        complaint = StorageError.at(error.filename or "the file system", error)
+    except Exception as error:  # the last boundary: a sentence, never a traceback
+        complaint = PipelineError(
+            f"{type(error).__name__}: {error}; this is a fault of Muniment, "
+            f"--debug shows where"
+        )
+        complaint.__cause__ = error
+    if "--debug" in words:
+        traceback.print_exception(complaint)
+    return _complain(complaint, as_json="--json" in words)
+
+
+def _complain(error: PipelineError, *, as_json: bool) -> int:
+    if as_json:
+        told = {"code": error.code, "message": str(error), "exit": int(error.exit)}
+        terminal.say_json({"error": told | error.details(), **error.details()})
+    else:
+        terminal.remark(f"muniment: {error}")
+    return int(error.exit)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,569 @@
+"""A run: one manifest in, bags out.
+
+The spine decides only the order. Every source is visited on a worker, one host one line
+of sources; what comes home is packed, accessioned and logged here, by a single writer.
+At the end one bag records the run itself: the plan, the manifest, every outcome.
+"""
+
+import platform
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Protocol
+
+from pipeline import __version__
+from pipeline.capture.assess import is_news
+from pipeline.capture.address import Policy
+from pipeline.capture.net import Network, tls_context
+from pipeline.capture.robots import Robots
+from pipeline.capture.visit import Task, Visited, visit
+from pipeline.clock import Clock, stamp
+from pipeline.errors import Exit, InterruptedRunError, first_exit
+from pipeline.fixity import Sink, digest_of, write_file
+from pipeline.holdings.compare import change
+from pipeline.holdings.store import Store
+from pipeline.model import (
+    Accession,
+    Artefact,
+    Bag,
+    Capture,
+    Change,
+    Manifest,
+    Previous,
+    Purpose,
+    Run,
+    Source,
+    Verdict,
+)
+from pipeline.packaging import bag, provenance
+from pipeline.packaging.rendering import Json, Rendering
+from pipeline.plan import Entry, Plan, chosen, named_ports, shards, strictly
+from pipeline.warc import MEDIA_TYPE, shifted
+
+SOFTWARE = f"Muniment {__version__}"
+INDEX_PATH = "data/metadata/index.cdxj"
+WARC_PATH = "data/objects/capture.warc.gz"
+DOCUMENT_FOLDER = "data/metadata/submissionDocumentation/document"
+CDXJ = "text/x-cdxj"
+STANDS_ON = (  # whose versions a court may ask for
+    "requests",
+    "urllib3",
+    "certifi",
+    "warcio",
+    "isal",
+    "selectolax",
+    "tinycss2",
+    "ada-url",
+    "protego",
+    "brotli",
+)
+WORKERS = 16  # hosts visited at the same time
+PIECE = 1 << 20
+
+
+class Progress(Protocol):
+    """Who is told how a run goes."""
+
+    def planned(self, sources: int, hosts: int) -> None:
+        """Hear how much there is to do."""
+
+    def said(self, sentence: str) -> None:
+        """Hear a remark."""
+
+    def visiting(self, source: Source) -> None:
+        """Hear that a visit begins."""
+
+    def kept(self, capture: Capture, change: Change) -> None:
+        """Hear what became of a source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a run is asked to do beyond its manifest."""
+
+    only: tuple[str, ...] = ()
+    strict: bool = False
+    policy: Policy = Policy()
+    cacert: Path | None = None  # roots to be trusted as well
+    workers: int = WORKERS
+
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """Tell the options that change what a capture proves, for the provenance."""
+        roots = ()
+        if self.cacert is not None:
+            roots = (("cacert", str(digest_of(self.cacert.read_bytes()))),)
+        return (
+            *(("allow-address", str(network)) for network in self.policy.allow),
+            *(("connect-to", str(rule)) for rule in self.policy.connect_to),
+            *roots,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """One visited source at home: its capture and where it was packed."""
+
+    capture: Capture
+    change: Change
+    previous: Previous | None
+    bag: Bag | None  # None where nothing changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a run: the document that it prints, and how it exits."""
+
+    told: dict[str, Json]
+    exit: Exit
+    run_bag: Path
+
+
+def run(
+    manifest: Manifest,
+    *,
+    order: Order,
+    store: Store,
+    progress: Progress,
+    network: Network | None = None,
+) -> Outcome:
+    """Carry out one run, over a network of its own where none is handed in.
+
+    Raises LockedError while another run holds the archive, StorageError where it can't
+    be written, UsageError for an order that makes no sense, InterruptedRunError.
+    """
+    network = network or network_for(manifest, order, store.clock)
+    with store.lock(f"run {manifest.id}"):
+        for sentence in store.recover():
+            progress.said(sentence)
+        return _Run(manifest, order, store, network, progress).carry_out()
+
+
+class _Run:
+    """One run under way: the coordinator, alone in writing to the archive."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        order: Order,
+        store: Store,
+        network: Network,
+        progress: Progress,
+    ) -> None:
+        clock = network.clock
+        started = clock.now()
+        sources = chosen(manifest, order.only)
+        self._manifest = manifest
+        self._order = order
+        self._store = store
+        self._network = network
+        self._clock = clock
+        self._progress = progress
+        self._robots = Robots()
+        self._skipped = tuple(s for s in sources if s.skip)
+        self._plan = Plan(
+            run=bag_name(manifest.id, "run", started, clock.uuid()),
+            job=manifest.id,
+            manifest=manifest.digest,
+            entries=tuple(
+                Entry(source=strictly(s) if order.strict else s, salt=clock.nonce(32))
+                for s in sources
+                if not s.skip
+            ),
+        )
+        self._run = run_of(manifest, self._plan, started, order.settings())
+
+    def carry_out(self) -> Outcome:
+        lines = shards(self._plan.entries)
+        self._progress.planned(len(self._plan.entries), len(lines))
+        kept: list[Kept] = []
+        unchanged: list[tuple[Path, Visited]] = []
+        for entry, task, visited in self._visits(lines):
+            previous = task.previous
+            told = change(
+                previous,
+                visited.capture.verdict,
+                visited.capture.reasons,
+                visited.capture.payload,
+            )
+            packed = None
+            if visited.capture.verdict is Verdict.UNCHANGED:
+                unchanged.append((task.folder, visited))
+            else:
+                packed = self._keep(entry, task, visited, told, len(kept) + 1)
+            one = Kept(
+                capture=visited.capture, change=told, previous=previous, bag=packed
+            )
+            kept.append(one)
+            self._progress.kept(one.capture, told)
+        return self._close(kept, unchanged)
+
+    # ------------------------------------------------------------------- visiting
+
+    def _visits(
+        self, lines: Iterable[tuple[Entry, ...]]
+    ) -> Iterator[tuple[Entry, Task, Visited]]:
+        """Visit every source, hosts in parallel, and yield each as it comes home."""
+        with ThreadPoolExecutor(self._order.workers, "visit") as workers:
+            waiting: dict[Future[Visited], tuple[Entry, Task, tuple[Entry, ...]]] = {}
+
+            def send(line: tuple[Entry, ...]) -> None:
+                if line:
+                    task = self._task(line[0])
+                    future = workers.submit(self._visit, task)
+                    waiting[future] = (line[0], task, line[1:])
+
+            try:
+                for line in lines:
+                    send(line)
+                while waiting:
+                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                        entry, task, rest = waiting.pop(future)
+                        send(rest)
+                        yield entry, task, future.result()
+            except KeyboardInterrupt as interrupt:
+                raise InterruptedRunError(
+                    f"{self._run.id} was interrupted; the bags it made are kept, and "
+                    f"the same command makes a new run"
+                ) from interrupt
+            except BaseException:
+                self._network.stop()  # what is under way ends at its next exchange
+                workers.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _task(self, entry: Entry) -> Task:
+        source, run = entry.source, self._run
+        name = bag_name(run.job, source.id, run.started, self._clock.uuid())
+        return Task(
+            source=source,
+            folder=self._store.stage(name),
+            about=warcinfo(run, source, self._manifest.contact),
+            contact=self._manifest.contact or run.operator.contact,
+            previous=self._store.catalogue.previous(run.job, source.id),
+            algorithms=self._manifest.package.algorithms,
+        )
+
+    def _visit(self, task: Task) -> Visited:
+        self._progress.visiting(task.source)
+        return visit(task, network=self._network, robots=self._robots)
+
+    # -------------------------------------------------------------------- keeping
+
+    def _keep(
+        self, entry: Entry, task: Task, visited: Visited, told: Change, number: int
+    ) -> Bag:
+        """Describe, pack and accession one capture."""
+        package = self._manifest.package
+        accession = Accession(
+            bag=task.folder.name,
+            run=self._run,
+            capture=visited.capture,
+            change=told,
+            previous=task.previous,
+            packed_at=self._clock.now(),
+        )
+        described = provenance.describe(
+            accession, plan=self._plan.seen_by(entry), uuid=self._clock.uuid
+        )
+        index = Rendering(path=INDEX_PATH, data=visited.index, media_type=CDXJ)
+        made = bag.write(
+            task.folder,
+            payload=(
+                *visited.capture.artefacts,
+                *self._written(task.folder, (*described, index)),
+            ),
+            info=provenance.bag_info(accession, info=package.info, number=number),
+            readme=provenance.readme(accession, algorithms=package.algorithms),
+            algorithms=package.algorithms,
+        )
+        return self._accession(task.folder, made)
+
+    def _written(
+        self, folder: Path, files: Iterable[Rendering]
+    ) -> tuple[Artefact, ...]:
+        algorithms = self._manifest.package.algorithms
+        return tuple(
+            write_file(
+                folder,
+                file.path,
+                file.data,
+                algorithms=algorithms,
+                media_type=file.media_type,
+            )
+            for file in files
+        )
+
+    def _accession(self, staged: Path, made: Bag) -> Bag:
+        path = self._store.accession(
+            staged,
+            made,
+            job=self._run.job,
+            run=self._run.id,
+            started=self._run.started,
+            software=SOFTWARE,
+        )
+        return replace(made, path=path)
+
+    # -------------------------------------------------------------------- the end
+
+    def _close(
+        self, kept: list[Kept], unchanged: list[tuple[Path, Visited]]
+    ) -> Outcome:
+        """Pack the run's own bag: plan, manifest, every outcome, every revisit."""
+        order, run = self._order, self._run
+        folder = self._store.stage(run.id)
+        exits = exits_of(kept, strict=order.strict)
+        run_bag = self._store.place(run.id, run.job, run.started)
+        told = self._told(kept, exits, run_bag)
+        revisits = self._revisits(folder, unchanged)
+        document = self._document(folder)
+        packed_at = self._clock.now()
+        described = provenance.run_describe(
+            run,
+            outcome=told,
+            plan=self._plan.whole(),
+            manifest=self._manifest.text,
+            uuid=self._clock.uuid,
+            packed_at=packed_at,
+            artefacts=(*revisits, *document),
+        )
+        package = self._manifest.package
+        bags = 1 + sum(one.bag is not None for one in kept)
+        made = bag.write(
+            folder,
+            payload=(*revisits, *document, *self._written(folder, described)),
+            info=provenance.run_bag_info(
+                run, packed_at=packed_at, info=package.info, bags=bags
+            ),
+            readme=provenance.run_readme(
+                run,
+                packed_at=packed_at,
+                files=(one.path for one in (*revisits, *document)),
+                algorithms=package.algorithms,
+            ),
+            algorithms=package.algorithms,
+        )
+        self._accession(folder, made)
+        for staged, _ in unchanged:
+            self._store.discard(staged)
+        return Outcome(told=told, exit=first_exit(exits), run_bag=run_bag)
+
+    def _revisits(
+        self, folder: Path, unchanged: list[tuple[Path, Visited]]
+    ) -> tuple[Artefact, ...]:
+        """Carry the visits that found nothing new into one WARC, member by member."""
+        if not unchanged:
+            return ()
+        sink = Sink(
+            folder,
+            WARC_PATH,
+            algorithms=self._manifest.package.algorithms,
+            media_type=MEDIA_TYPE,
+        )
+        lines: list[str] = []
+        for staged, visited in unchanged:
+            lines += shifted(visited.index, by=sink.size)
+            with (staged / WARC_PATH).open("rb") as file:
+                while piece := file.read(PIECE):
+                    sink.write(piece)
+        index = "".join(f"{line}\n" for line in sorted(lines)).encode()
+        rendering = Rendering(path=INDEX_PATH, data=index, media_type=CDXJ)
+        return (sink.finish(), *self._written(folder, (rendering,)))
+
+    def _document(self, folder: Path) -> tuple[Artefact, ...]:
+        """Copy the citing document's own file, where the manifest gives one."""
+        document = self._manifest.document
+        if document is None or not document.file:
+            return ()
+        origin = self._manifest.path.parent / document.file
+        sink = Sink(
+            folder,
+            f"{DOCUMENT_FOLDER}/document{origin.suffix.lower()}",
+            algorithms=self._manifest.package.algorithms,
+        )
+        with origin.open("rb") as file:
+            while piece := file.read(PIECE):
+                sink.write(piece)
+        return (sink.finish(),)
+
+    def _told(
+        self, kept: list[Kept], exits: tuple[Exit, ...], run_bag: Path
+    ) -> dict[str, Json]:
+        """Tell the run as cli.md's contract has it."""
+        run, verdicts = self._run, [one.capture.verdict for one in kept]
+        verdicts += [Verdict.SKIPPED] * len(self._skipped)
+        return {
+            "job": run.job,
+            "run": run.id,
+            "started": stamp(run.started),
+            "ended": stamp(self._clock.now()),
+            "bags": [bag_told(one) for one in kept if one.bag is not None],
+            "sources": [
+                *(source_told(one) for one in kept),
+                *(skipped_told(source) for source in self._skipped),
+            ],
+            "counts": {str(v): verdicts.count(v) for v in Verdict if v in verdicts},
+            "run_bag": str(run_bag),
+            "receipts": [],
+            "exit": int(first_exit(exits)),
+            "exits": [int(code) for code in exits],
+        }
+
+
+def network_for(manifest: Manifest, order: Order, clock: Clock) -> Network:
+    """Open the door as far as the manifest and the operator allow.
+
+    Raises UsageError where the roots to be trusted can't be read.
+    """
+    policy = replace(order.policy, named=named_ports(manifest.sources))
+    return Network(clock=clock, policy=policy, tls=tls_context(order.cacert))
+
+
+def together(outcomes: Sequence[Outcome]) -> dict[str, Json]:
+    """Tell several runs in one document; one run is told as it is."""
+    if len(outcomes) == 1:
+        return outcomes[0].told
+    return {
+        "runs": [outcome.told for outcome in outcomes],
+        "exit": int(first_exit(outcome.exit for outcome in outcomes)),
+    }
+
+
+# -------------------------------------------------------------------------- decisions
+
+
+def bag_name(job: str, source: str, moment: datetime, uuid: str) -> str:
+    """Name a bag; names are for people and are never parsed."""
+    return f"{job}_{source}_{moment:%Y%m%dt%H%M%Sz}_{uuid[:8]}"
+
+
+def run_of(
+    manifest: Manifest,
+    plan: Plan,
+    started: datetime,
+    settings: tuple[tuple[str, str], ...],
+) -> Run:
+    """Gather what every bag will say of the run."""
+    return Run(
+        id=plan.run,
+        job=manifest.id,
+        started=started,
+        software=SOFTWARE,
+        plan=plan.digest(),
+        manifest=manifest.digest,
+        title=manifest.title,
+        document=manifest.document,
+        operator=manifest.operator,
+        environment=environment(),
+        settings=settings,
+    )
+
+
+def environment() -> tuple[tuple[str, str], ...]:
+    """Name what runs: the interpreter, the system, every part we stand on."""
+    parts = [
+        ("python", platform.python_version()),
+        ("system", f"{platform.system()} {platform.release()} {platform.machine()}"),
+        ("muniment", __version__),
+    ]
+    for name in STANDS_ON:
+        try:
+            parts.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:  # optional
+            continue
+    return tuple(parts)
+
+
+def warcinfo(run: Run, source: Source, contact: str) -> tuple[tuple[str, str], ...]:
+    """Say in the WARC's first record what it is part of (WARC 1.1, 6.2)."""
+    pairs = (
+        ("software", run.software),
+        ("format", "WARC File Format 1.1"),
+        ("conformsTo", "http://iipc.github.io/warc-specifications/"),
+        ("operator", ", ".join(filter(None, (run.operator.name, contact)))),
+        ("isPartOf", run.id),
+        ("description", f"{run.job}/{source.id}"),
+        ("robots", source.robots.value),
+        ("plan-digest", str(run.plan)),
+        ("manifest-digest", str(run.manifest)),
+    )
+    return tuple((name, value) for name, value in pairs if value)
+
+
+def exits_of(kept: Iterable[Kept], *, strict: bool) -> tuple[Exit, ...]:
+    """List each exit status that a source gives cause for, once."""
+    found: dict[Exit, None] = {}
+    for one in kept:
+        capture = one.capture
+        if "deferred" in capture.reasons:
+            found[Exit.RETRY] = None
+        if not is_news(
+            capture.verdict,
+            capture.reasons,
+            one.previous,
+            capture.source.expect,
+            strict=strict,
+        ):
+            continue
+        found[Exit.NOT_CAPTURED] = None
+        if any(quote.required and not quote.found for quote in capture.quotes):
+            found[Exit.QUOTE_MISSING] = None
+    return tuple(sorted(found))
+
+
+def bag_told(one: Kept) -> Json:
+    """Tell one bag in the outcome of its run."""
+    capture, packed = one.capture, one.bag
+    assert packed is not None, "an unchanged source has no bag"
+    statuses = [e.status for e in capture.exchanges if e.purpose is Purpose.DOCUMENT]
+    return {
+        "id": packed.id,
+        "path": str(packed.path),
+        "source": capture.source.id,
+        "url": capture.source.url,
+        "verdict": str(capture.verdict),
+        "reasons": list(capture.reasons),
+        "detail": capture.detail,
+        "tagmanifest": {d.algorithm: d.hex for d in packed.tagmanifests},
+        "status": statuses[-1] if statuses else None,
+        "exchanges": len(capture.exchanges),
+        "bytes": sum(exchange.size for exchange in capture.exchanges),
+        "quotes": [
+            {"text": q.text, "found": q.found, "score": q.score} for q in capture.quotes
+        ],
+    }
+
+
+def source_told(one: Kept) -> Json:
+    """Tell what became of one source."""
+    capture = one.capture
+    return {
+        "id": capture.source.id,
+        "url": capture.source.url,
+        "verdict": str(capture.verdict),
+        "reasons": list(capture.reasons),
+        "detail": capture.detail,
+        "change": str(one.change),
+        "requisites": {
+            "wanted": capture.requisites.wanted,
+            "kept": capture.requisites.kept,
+            "missing": list(capture.requisites.missing),
+        },
+        "bag": one.bag.id if one.bag else None,
+    }
+
+
+def skipped_told(source: Source) -> Json:
+    """Tell a source that is listed, not fetched."""
+    return {
+        "id": source.id,
+        "url": source.url,
+        "verdict": str(Verdict.SKIPPED),
+        "reasons": [],
+        "detail": source.skip,
+        "change": None,
+        "requisites": {"wanted": 0, "kept": 0, "missing": []},
+        "bag": None,
+    }

@@ -1,0 +1,158 @@
+"""What a run will do, fixed before its first request (pure).
+
+The plan commits to every entry by a salted digest. A source's bag carries the whole
+commitment but only its own entry and salt, so that disclosing one exhibit tells nothing
+of the others, while anyone can check that it belongs to the plan, and that the plan was
+not longer or shorter.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from pipeline.capture.visit import requested, user_agent
+from pipeline.errors import UsageError
+from pipeline.fixity import digest_of
+from pipeline.model import Digest, Engine, Manifest, Source
+from pipeline.packaging.rendering import Json, told
+
+FORMAT = "muniment-plan/1"
+SALT_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One source in a plan: what will be done, and the salt that hides it."""
+
+    source: Source
+    salt: bytes
+
+    def told(self) -> Json:
+        """Tell the entry as it stands in plan.json."""
+        return {**_settings(self.source), "salt": self.salt.hex()}
+
+    def commitment(self) -> str:
+        """Digest the entry with its salt."""
+        return hashlib.sha256(canonical(self.told())).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The entries of a run in order, and what commits to them."""
+
+    run: str
+    job: str
+    manifest: Digest
+    entries: tuple[Entry, ...]
+
+    def commitment(self) -> dict[str, Json]:
+        """Tell what every bag of the run may know of the plan."""
+        return {
+            "format": FORMAT,
+            "run": self.run,
+            "job": self.job,
+            "manifest": str(self.manifest),
+            "entries": [entry.commitment() for entry in self.entries],
+        }
+
+    def digest(self) -> Digest:
+        """Digest the commitment: what warcinfo names and a timestamp can cover."""
+        return digest_of(canonical(self.commitment()))
+
+    def whole(self) -> bytes:
+        """Write plan.json of the run bag: every entry in clear."""
+        entries = [entry.told() for entry in self.entries]
+        return canonical({"commitment": self.commitment(), "entries": entries})
+
+    def seen_by(self, entry: Entry) -> bytes:
+        """Write plan.json of one source's bag: its own entry alone in clear."""
+        return canonical({"commitment": self.commitment(), "entry": entry.told()})
+
+
+def canonical(value: Json) -> bytes:
+    """Write JSON in the one form that is digested: sorted, compact, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+def chosen(manifest: Manifest, only: Iterable[str] = ()) -> tuple[Source, ...]:
+    """Pick the sources of a run. Raises UsageError for an id the manifest lacks."""
+    wanted = tuple(only)
+    known = {source.id for source in manifest.sources}
+    for name in wanted:
+        if name not in known:
+            raise UsageError(
+                f"--only {name}: {manifest.path} has no such source; "
+                f"it has {', '.join(sorted(known))}"
+            )
+    return tuple(s for s in manifest.sources if not wanted or s.id in wanted)
+
+
+def shards(entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], ...]:
+    """Group entries by host, in their order: one host, one line of sources."""
+    hosts: dict[str, list[Entry]] = {}
+    for entry in entries:
+        hosts.setdefault(host_of(entry.source), []).append(entry)
+    return tuple(map(tuple, hosts.values()))
+
+
+def preview(manifest: Manifest, sources: tuple[Source, ...]) -> dict[str, Json]:
+    """Tell what a run would fetch, as cli.md's contract has it."""
+    return {
+        "job": manifest.id,
+        "sources": [
+            {
+                "id": source.id,
+                "url": source.url,
+                "host": host_of(source),
+                "engine": str(engine_of(source)),
+                "delay": source.delay.total_seconds(),
+                "robots": str(source.robots),
+                "user_agent": user_agent(source.identify, manifest.contact),
+                "skip": source.skip,
+            }
+            for source in sources
+        ],
+        "hosts": len({host_of(source) for source in sources if not source.skip}),
+        "deposits": [],
+    }
+
+
+def user_agents(manifest: Manifest, sources: tuple[Source, ...]) -> tuple[str, ...]:
+    """List how the run will name itself, each name once."""
+    told = (user_agent(source.identify, manifest.contact) for source in sources)
+    return tuple(dict.fromkeys(told))
+
+
+def host_of(source: Source) -> str:
+    """Name the host that a source is asked from."""
+    return urlsplit(requested(source.url)).hostname or ""
+
+
+def named_ports(sources: Iterable[Source]) -> frozenset[tuple[str, int]]:
+    """List each host and port that the manifest itself names."""
+    pairs = set()
+    for source in sources:
+        for url in (source.url, *source.also):
+            parts = urlsplit(requested(url))
+            if parts.port and parts.hostname:
+                pairs.add((parts.hostname, parts.port))
+    return frozenset(pairs)
+
+
+def engine_of(source: Source) -> Engine:
+    """Name the engine that will visit: of the built ones, auto means HTTP."""
+    return Engine.HTTP if source.capture is Engine.AUTO else source.capture
+
+
+def strictly(source: Source) -> Source:
+    """Return a source whose every quote is required."""
+    quotes = tuple(replace(quote, required=True) for quote in source.quotes)
+    return replace(source, quotes=quotes)
+
+
+def _settings(source: Source) -> dict[str, Json]:
+    settings = told(source)
+    assert isinstance(settings, dict), "a dataclass is told as an object"
+    return {name: value for name, value in settings.items() if name != "entry"}

@@ -1,0 +1,165 @@
+"""What a person sees on a terminal: tables, progress, verdicts, complaints.
+
+Results go to standard output, everything else to standard error. Colour and motion only
+where there is a terminal to show them; rich is loaded only then.
+"""
+
+import json
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.model import Capture, Change, Source, Verdict
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+MARKS = {
+    Verdict.CAPTURED: "\u2713",
+    Verdict.UNCHANGED: "=",
+    Verdict.SKIPPED: "-",
+    Verdict.PARTIAL: "!",
+    Verdict.SUSPECT: "!",
+    Verdict.REFUSED: "\u2717",
+    Verdict.FAILED: "\u2717",
+}
+WIDEST = 72  # columns of one cell of a plain table
+
+
+def say(text: str = "") -> None:
+    """Print a line of the result."""
+    sys.stdout.write(f"{clean(text)}\n")
+
+
+def remark(text: str) -> None:
+    """Print a line beside the result."""
+    sys.stderr.write(f"{clean(text)}\n")
+    sys.stderr.flush()
+
+
+def say_json(value: object) -> None:
+    """Print the one JSON document of a command."""
+    json.dump(value, sys.stdout, ensure_ascii=not _speaks_unicode(), indent=2)
+    sys.stdout.write("\n")
+
+
+def clean(text: str) -> str:
+    """Take out what could steer a terminal: a page's title is a stranger's words."""
+    kept = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+    encoding = sys.stdout.encoding or "utf-8"
+    return kept.encode(encoding, "replace").decode(encoding)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table with plain columns, as wide as they need to be."""
+    cells = [[clean(str(cell)).replace("\n", " ") for cell in row] for row in rows]
+    lines = [list(columns), *cells]
+    widths = [
+        min(WIDEST, max(len(line[n]) for line in lines)) for n in range(len(columns))
+    ]
+    for line in lines:
+        told = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        say("  ".join(told).rstrip())
+
+
+def _speaks_unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+class Quiet:
+    """Progress that nobody hears."""
+
+    def planned(self, sources: int, hosts: int) -> None:
+        """Hear how much there is to do."""
+
+    def said(self, sentence: str) -> None:
+        """Pass on a remark: those are never swallowed."""
+        remark(sentence)
+
+    def visiting(self, source: Source) -> None:
+        """Hear that a visit begins."""
+
+    def kept(self, capture: Capture, change: Change) -> None:
+        """Hear what became of a source."""
+
+    def close(self) -> None:
+        """End."""
+
+
+class Lines(Quiet):
+    """Progress in plain lines, one for each source that is done."""
+
+    def __init__(self) -> None:
+        self._done = 0
+        self._all = 0
+
+    def planned(self, sources: int, hosts: int) -> None:
+        """Say how much there is to do."""
+        self._all = sources
+        remark(f"{_counted(sources, 'source')} on {_counted(hosts, 'host')}")
+
+    def kept(self, capture: Capture, change: Change) -> None:
+        """Say what became of a source."""
+        self._done += 1
+        remark(f"[{self._done}/{self._all}] {verdict_line(capture, change)}")
+
+
+class Bar(Lines):
+    """Progress with a moving bar below the lines; for a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._bar: RichProgress | None = None
+        self._task: Any = None
+
+    def planned(self, sources: int, hosts: int) -> None:
+        """Draw the bar."""
+        from rich.console import Console  # noqa: PLC0415 - for terminals only
+        from rich.progress import Progress  # noqa: PLC0415 - likewise
+
+        self._all = sources
+        self._bar = Progress(console=Console(stderr=True), transient=True)
+        self._bar.start()
+        self._task = self._bar.add_task(_counted(hosts, "host"), total=sources)
+
+    def visiting(self, source: Source) -> None:
+        """Name the source under way."""
+        with self._lock:
+            if self._bar is not None:
+                self._bar.update(self._task, description=clean(source.id))
+
+    def kept(self, capture: Capture, change: Change) -> None:
+        """Print the line above the bar and move it on."""
+        with self._lock:
+            if self._bar is not None:
+                text = clean(verdict_line(capture, change))
+                self._bar.console.print(text, markup=False, highlight=False)
+                self._bar.advance(self._task)
+
+    def close(self) -> None:
+        """Wipe the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def progress(*, quiet: bool) -> Quiet:
+    """Choose how to tell of progress: a bar on a terminal, lines elsewhere."""
+    if quiet:
+        return Quiet()
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+def verdict_line(capture: Capture, change: Change) -> str:
+    """Tell one source's outcome in a line."""
+    mark = MARKS[capture.verdict]
+    reasons = f" ({', '.join(capture.reasons)})" if capture.reasons else ""
+    needed = capture.requisites
+    kept = f", {needed.kept} of {needed.wanted} requisites" if needed.wanted else ""
+    news = "" if change is Change.FIRST else f", {change}"
+    return f"{mark} {capture.source.id}: {capture.verdict}{reasons}{kept}{news}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
