@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import update_wrapper
 from pathlib import Path
@@ -196,6 +197,7 @@ def run(
     """Visit every source, keep what came, and bag it."""
     from pipeline import job, manifest  # noqa: PLC0415 - start-up time
     from pipeline.capture import address  # noqa: PLC0415 - likewise
+    from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
 
     config = session.config()
     read = [manifest.read(Path(name), operator=config.operator) for name in manifests]
@@ -207,9 +209,15 @@ def run(
     order = job.Order(only=only, strict=strict, policy=policy, cacert=roots)
     progress = terminal.progress(quiet=quiet)
     try:
-        with session.store() as store:
+        with closing(session.store()) as store:
             outcomes = [
-                job.run(one, order=order, store=store, progress=progress)
+                job.run(
+                    one,
+                    order=order,
+                    store=store,
+                    network=job.network_for(one, order, SystemClock()),
+                    progress=progress,
+                )
                 for one in read
             ]
     finally:
@@ -306,7 +314,7 @@ def print_reports(reports: "Sequence[Report]") -> None:
 @command
 def list_bags(session: Session, job: str | None) -> None:
     """List what the archive holds, of one job or of all."""
-    with session.store() as store:
+    with closing(session.store()) as store:
         captures = store.catalogue.captures(job=job)
     if session.json:
         terminal.say_json({"captures": [vars_of(one) for one in captures]})

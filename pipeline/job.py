@@ -8,7 +8,7 @@ At the end one bag records the run itself: the plan, the manifest, every outcome
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -86,7 +86,7 @@ class Order:
 
     only: tuple[str, ...] = ()
     strict: bool = False
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     cacert: Path | None = None  # roots to be trusted as well
     workers: int = WORKERS
 
@@ -126,15 +126,14 @@ def run(
     *,
     order: Order,
     store: Store,
+    network: Network,
     progress: Progress,
-    network: Network | None = None,
 ) -> Outcome:
-    """Carry out one run, over a network of its own where none is handed in.
+    """Carry out one run.
 
     Raises LockedError while another run holds the archive, StorageError where it can't
     be written, UsageError for an order that makes no sense, InterruptedRunError.
     """
-    network = network or network_for(manifest, order, store.clock)
     with store.lock(f"run {manifest.id}"):
         for sentence in store.recover():
             progress.said(sentence)
