@@ -179,7 +179,7 @@ class StoredRecord:
 
 
 def read(path: Path) -> Iterator[StoredRecord]:
-    """Read the records of a WARC file in order, through warcio."""
+    """Read the records of a WARC file in order, each whole, through warcio."""
     with path.open("rb") as file:
         yield from _records(file)
 
@@ -204,6 +204,8 @@ def surt(url: str) -> str:
     out, the query sorted: one key for the spellings of one address.
     """
     parts = urlsplit(url)
+    if not parts.netloc:  # urn:text: and its like have no host to turn round
+        return url
     host = (parts.hostname or "").rstrip(".")
     is_number = ":" in host or host.replace(".", "").isdigit()
     key = host if is_number else ",".join(reversed(host.split(".")))
