@@ -5,6 +5,7 @@ before or after it. What only some commands need is imported by them, so that he
 a bad manifest answer at once.
 """
 
+import json
 import os
 import sys
 import traceback
@@ -18,12 +19,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline import __version__, terminal
-from pipeline.errors import Exit, PipelineError, StorageError, UsageError
+from pipeline.clock import stamp
+from pipeline.errors import (
+    Exit,
+    FixityError,
+    InterruptedRunError,
+    PipelineError,
+    StorageError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.holdings.store import Store
-    from pipeline.packaging.validate import Report
 
 EVERYWHERE = {"--archive": True, "--config": True, "--json": False, "--debug": False}
 
@@ -61,7 +69,7 @@ def command(
     """Hand the session to a command, and its exit status to the caller."""
 
     @click.pass_obj
-    def told(session: Session, **options: Any) -> int:
+    def told(session: Session, /, **options: Any) -> int:
         return int(function(session, **options) or Exit.OK)
 
     return update_wrapper(told, function)
@@ -185,12 +193,12 @@ def plan(session: Session, manifest_file: str, only: tuple[str, ...]) -> None:
 @command
 def run(
     session: Session,
+    *,
     manifests: tuple[str, ...],
     only: tuple[str, ...],
     allow_address: tuple[str, ...],
     connect_to: tuple[str, ...],
     cacert: str | None,
-    *,
     strict: bool,
     quiet: bool,
 ) -> Exit:
@@ -227,39 +235,8 @@ def run(
         terminal.say_json(told)
     else:
         for outcome in outcomes:
-            print_outcome(outcome.told)
+            terminal.outcome(outcome.told)
     return Exit(told["exit"])
-
-
-def print_outcome(told: dict[str, Any]) -> None:
-    """Print what became of a run, what was not kept first."""
-    troubled = [
-        s for s in told["sources"] if s["verdict"] not in ("captured", "unchanged")
-    ]
-    paths = {bag["id"]: bag["path"] for bag in told["bags"]}
-    terminal.say()
-    for source in troubled:
-        why = source["detail"] or ", ".join(source["reasons"])
-        terminal.say(f"{source['verdict']}: {source['id']}: {why}")
-        terminal.say(f"    {source['url']}")
-    if troubled:
-        terminal.say()
-    terminal.table(
-        ("source", "verdict", "change", "requisites", "bag"),
-        [
-            (
-                source["id"],
-                source["verdict"],
-                source["change"] or "",
-                "{kept}/{wanted}".format(**source["requisites"]),
-                source["bag"] or "",
-            )
-            for source in told["sources"]
-        ],
-    )
-    counts = ", ".join(f"{n} {verdict}" for verdict, n in told["counts"].items())
-    terminal.say()
-    terminal.say(f"{counts}; {len(paths)} bags and the run's own: {told['run_bag']}")
 
 
 # ------------------------------------------------------------------------- holdings
@@ -286,50 +263,55 @@ def verify(session: Session, paths: tuple[str, ...], level: str) -> Exit:
         told = [validate.report_json(report) for report in reports]
         terminal.say_json({"bags": told, "ok": is_ok})
     else:
-        print_reports(reports)
+        terminal.reports(reports)
     return Exit.OK if is_ok else Exit.FIXITY
-
-
-def print_reports(reports: "Sequence[Report]") -> None:
-    """Print what was found, the invalid bags first."""
-    for report in sorted(reports, key=lambda one: one.ok):
-        files = f"{report.files} files, {report.bytes} bytes, level {report.level}"
-        word = "valid" if report.ok else "INVALID"
-        terminal.say(f"{word}: {report.path} ({files})")
-        for finding in report.findings:
-            where = f" {finding.path}:" if finding.path else ""
-            terminal.say(
-                f"    {finding.severity}: {finding.code}:{where} {finding.message} "
-                f"[{finding.clause}]"
-            )
-    bad = sum(not report.ok for report in reports)
-    if not reports:
-        terminal.say("no bag was found there")
-    else:
-        terminal.say(f"{len(reports)} bags, {bad} invalid")
 
 
 @app.command(name="list")
 @click.argument("job", required=False)
 @command
 def list_bags(session: Session, job: str | None) -> None:
-    """List what the archive holds, of one job or of all."""
+    """List the captures that the archive holds, of one job or of all."""
     with closing(session.store()) as store:
-        captures = store.catalogue.captures(job=job)
+        held = [one for one in store.catalogue.bags(job=job) if one.source]
+        captures = {one.bag: one for one in store.catalogue.captures(job=job)}
+    rows = [
+        (
+            stamp(one.at) if one.at else "",
+            one.job,
+            one.source,
+            captures[one.bag.id].verdict,
+            ", ".join(captures[one.bag.id].reasons),
+            one.bag.path,
+        )
+        for one in held
+        if one.bag.id in captures
+    ]
+    columns = ("captured_at", "job", "source", "verdict", "reasons", "path")
     if session.json:
-        terminal.say_json({"captures": [vars_of(one) for one in captures]})
-        return
-    terminal.table(
-        ("captured at", "job", "source", "verdict", "bag"),
-        [(c.captured_at, c.job, c.source, c.verdict, c.bag) for c in captures],
-    )
+        told = [dict(zip(columns, map(str, row), strict=True)) for row in rows]
+        terminal.say_json({"captures": told})
+    else:
+        terminal.table(columns, rows)
 
 
 @app.command()
-@click.argument("name", metavar="BAG|SOURCE")
+@click.argument("name", metavar="BAG|SOURCE|RUN")
 @command
 def show(session: Session, name: str) -> None:
-    """Show one bag, or the last bag of a source: what it says and where it stands."""
+    """Show a bag, the last bag of a source, or what a run made."""
+    with closing(session.store()) as store:
+        found = store.catalogue.find(name)
+    if found.sort == "run":
+        paths = [str(one.bag.path) for one in found.bags]
+        told: dict[str, Any] = {"run": found.id, "bags": paths}
+    else:
+        path = found.bags[-1].bag.path
+        told = {"path": str(path), **story_of(path)}
+    if session.json:
+        terminal.say_json(told)
+    else:
+        terminal.story(told)
 
 
 @app.group()
@@ -341,6 +323,15 @@ def catalogue() -> None:
 @command
 def rebuild(session: Session) -> None:
     """Make the catalogue anew from the bags and the log."""
+    with closing(session.store()) as store:
+        problems = store.rebuild()
+        count = len(store.catalogue.bags())
+    if session.json:
+        terminal.say_json({"bags": count, "problems": list(problems)})
+        return
+    for sentence in problems:
+        terminal.say(sentence)
+    terminal.say(f"the catalogue lists {count} bags")
 
 
 @app.command(name="bag")
@@ -375,7 +366,16 @@ def demo(session: Session) -> Exit:
     """Run the whole story on a built-in site on loopback."""
     from pipeline import demo  # noqa: PLC0415 - start-up time
 
-    return demo.tell(session.config().archive.absolute() / "demo", as_json=session.json)
+    progress = terminal.Quiet() if session.json else terminal.progress(quiet=False)
+    told = demo.tell(
+        session.config().archive.absolute() / "demo",
+        show=lambda outcome: None if session.json else terminal.outcome(outcome.told),
+        progress=progress,
+    )
+    progress.close()
+    if session.json:
+        terminal.say_json(told.json())
+    return Exit.OK if told.went_well else Exit.UNEXPECTED
 
 
 @app.command()
@@ -447,6 +447,19 @@ def existing(path: str) -> Path:
     return found
 
 
+def story_of(bag: Path) -> dict[str, Any]:
+    """Read what a bag tells of itself. Raises FixityError where it tells nothing."""
+    for name in ("capture.json", "run.json"):
+        file = bag / "data" / "metadata" / name
+        try:
+            if file.is_file():
+                story: dict[str, Any] = json.loads(file.read_bytes())
+                return story
+        except ValueError as error:
+            raise FixityError(f"{file}: expected JSON, found {error}") from error
+    raise FixityError(f"{bag}: neither capture.json nor run.json is in it")
+
+
 def pair(text: str) -> tuple[str, str]:
     """Read KEY=VALUE. Raises UsageError."""
     key, sign, value = text.partition("=")
@@ -484,15 +497,14 @@ def _status(words: list[str]) -> int:
     try:
         return int(app.main(words, prog_name="muniment", standalone_mode=False) or 0)
     except click.ClickException as error:
-        complaint = UsageError(error.format_message())
-    except click.Abort:
-        complaint = PipelineError("interrupted")
-        complaint.code, complaint.exit = "interrupted", Exit.INTERRUPTED
+        complaint: PipelineError = UsageError(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        complaint = InterruptedRunError("interrupted")
     except PipelineError as error:
         complaint = error
     except OSError as error:
         complaint = StorageError.at(error.filename or "the file system", error)
-    except Exception as error:  # the last boundary: a sentence, never a traceback
+    except Exception as error:  # noqa: BLE001 - the last boundary: a sentence
         complaint = PipelineError(
             f"{type(error).__name__}: {error}; this is a fault of Muniment, "
             f"--debug shows where"

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline import __version__
-from pipeline.capture.assess import is_news
 from pipeline.capture.address import Policy
+from pipeline.capture.assess import is_news
 from pipeline.capture.net import Network, tls_context
 from pipeline.capture.robots import Robots
 from pipeline.capture.visit import Task, Visited, visit
@@ -92,7 +92,7 @@ class Order:
 
     def settings(self) -> tuple[tuple[str, str], ...]:
         """Tell the options that change what a capture proves, for the provenance."""
-        roots = ()
+        roots: tuple[tuple[str, str], ...] = ()
         if self.cacert is not None:
             roots = (("cacert", str(digest_of(self.cacert.read_bytes()))),)
         return (
@@ -116,7 +116,7 @@ class Kept:
 class Outcome:
     """What became of a run: the document that it prints, and how it exits."""
 
-    told: dict[str, Json]
+    told: dict[str, Any]  # as cli.md's contract has it
     exit: Exit
     run_bag: Path
 
@@ -420,7 +420,7 @@ def network_for(manifest: Manifest, order: Order, clock: Clock) -> Network:
     return Network(clock=clock, policy=policy, tls=tls_context(order.cacert))
 
 
-def together(outcomes: Sequence[Outcome]) -> dict[str, Json]:
+def together(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Tell several runs in one document; one run is told as it is."""
     if len(outcomes) == 1:
         return outcomes[0].told

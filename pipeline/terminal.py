@@ -15,6 +15,8 @@ from pipeline.model import Capture, Change, Source, Verdict
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
+    from pipeline.packaging.validate import Report
+
 MARKS = {
     Verdict.CAPTURED: "\u2713",
     Verdict.UNCHANGED: "=",
@@ -163,3 +165,86 @@ def verdict_line(capture: Capture, change: Change) -> str:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+# --------------------------------------------------------------------------- results
+
+
+def outcome(told: dict[str, Any]) -> None:
+    """Print what became of a run, what was not kept first."""
+    troubled = [
+        s for s in told["sources"] if s["verdict"] not in ("captured", "unchanged")
+    ]
+    paths = {bag["id"]: bag["path"] for bag in told["bags"]}
+    say()
+    for source in troubled:
+        why = source["detail"] or ", ".join(source["reasons"])
+        say(f"{source['verdict']}: {source['id']}: {why}")
+        say(f"    {source['url']}")
+    if troubled:
+        say()
+    table(
+        ("source", "verdict", "change", "requisites", "bag"),
+        [
+            (
+                source["id"],
+                source["verdict"],
+                source["change"] or "",
+                "{kept}/{wanted}".format(**source["requisites"]),
+                source["bag"] or "",
+            )
+            for source in told["sources"]
+        ],
+    )
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in told["counts"].items())
+    say()
+    say(f"{counts}; {len(paths)} bags and the run's own: {told['run_bag']}")
+
+
+def reports(judged: "Sequence[Report]") -> None:
+    """Print what was found, the invalid bags first."""
+    for report in sorted(judged, key=lambda one: one.ok):
+        files = f"{report.files} files, {report.bytes} bytes, level {report.level}"
+        word = "valid" if report.ok else "INVALID"
+        say(f"{word}: {report.path} ({files})")
+        for finding in report.findings:
+            where = f" {finding.path}:" if finding.path else ""
+            say(
+                f"    {finding.severity}: {finding.code}:{where} {finding.message} "
+                f"[{finding.clause}]"
+            )
+    bad = sum(not report.ok for report in judged)
+    if not judged:
+        say("no bag was found there")
+    else:
+        say(f"{len(judged)} bags, {bad} invalid")
+
+
+def story(told: dict[str, Any]) -> None:
+    """Print what a bag says of itself."""
+    if "bags" in told and "verdict" not in told:
+        say(f"run {told['run']}")
+        for bag in told["bags"]:
+            say(f"    {bag if isinstance(bag, str) else bag['path']}")
+        return
+    source = told["source"]
+    requisites = "{kept} of {wanted} requisites kept".format(**told["requisites"])
+    rows = [
+        ("bag", told["bag"]),
+        ("source", f"{told['job']}/{source['id']}"),
+        ("title", source["title"] or told["page_title"]),
+        ("cited as", source["url"]),
+        ("ended at", told["final_url"]),
+        ("captured", f"{told['started']} (time asserted by this machine only)"),
+        ("verdict", " ".join([told["verdict"], *told["reasons"]])),
+        ("in words", told["detail"]),
+        ("kept", f"{len(told['exchanges'])} exchanges, {requisites}"),
+        *(
+            ("quote", f"{'found' if quote['found'] else 'NOT found'}: {quote['text']}")
+            for quote in told["quotes"]
+        ),
+        ("folder", told["path"]),
+    ]
+    for name, value in rows:
+        if value:
+            say(f"{name:10} {value}")
