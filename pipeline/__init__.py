@@ -8,6 +8,12 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     model         the nouns, as frozen dataclasses
     fixity        digests, computed while the bytes stream past
     config        muniment.toml, the environment, where things live
+    notation      strict YAML: bytes to nodes that know their line and column
+    secrecy       what looks like a secret, and how it is masked
+    terms         durations, sizes, ids, addresses: one text to one value (pure)
+    problem       what is wrong in a manifest, told so that a person can mend it
+    shape         the kinds a field can have: each reads a node, and writes its schema
+    contract      every field of a manifest, and what is not built yet
     manifest      YAML to Manifest; every complaint has a line and a column
     warc          WARC records: write, read, index
 

@@ -1,0 +1,337 @@
+"""The contract: every field of a manifest, what it holds, and what is not built yet.
+
+To build a feature, delete its line from ``UNBUILT`` and give the model its field.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain, count
+
+from pipeline.model import (
+    Access,
+    Engine,
+    Identify,
+    Judgement,
+    Match,
+    Quote,
+    RobotsPolicy,
+    Role,
+)
+from pipeline.notation import Mapping, Node, Scalar, Sequence
+from pipeline.shape import (
+    Address,
+    Block,
+    Choice,
+    Entry,
+    Field,
+    Flag,
+    Fraction,
+    Many,
+    Pairs,
+    Place,
+    Schema,
+    SourceId,
+    Table,
+    Text,
+    Whole,
+)
+from pipeline.terms import (
+    DURATION,
+    IDENTIFIER,
+    LANGUAGE,
+    SIZE,
+    algorithm,
+    duration,
+    file_name,
+    header_name,
+    header_value,
+    identifier,
+    identifier_of,
+    info_name,
+    info_value,
+    language,
+    line,
+    patience,
+    prose,
+    reason,
+    size,
+)
+
+VERSION = 1
+
+# The names are the contract; what stands here is refused with "not supported yet",
+# never ignored. A field by its name, one value of it, or * for all but the default.
+UNBUILT = frozenset(
+    {
+        "manifest.schedule",
+        "manifest.seal",
+        "manifest.deposit",
+        "manifest.notify",
+        "source.capture: browser",
+        "source.capture: media",
+        "source.linked",
+        "source.screenshot",
+        "source.pdf",
+        "source.tls: record",
+        "quote.match: fuzzy",
+        "quote.at_least",
+        "package.profile: *",
+        "package.max_bag",
+    }
+)
+
+
+def _choice(words: type[StrEnum]) -> Choice:
+    return Choice(tuple(words), words)
+
+
+def _form(pattern: str) -> Schema:
+    return {"type": "string", "pattern": f"^{pattern}$"}
+
+
+WORDS = {"type": ["string", "number"]}  # a number stays as it was written
+LINE = Text(parse=line, form=WORDS)
+PROSE = Text(parse=prose, form=WORDS)
+ID = Text(parse=identifier, wanted="an id", form=_form(IDENTIFIER))
+LANG = Text(parse=language, wanted="a language tag", form=_form(LANGUAGE))
+DELAY = Text(parse=duration, wanted="a duration", form=_form(DURATION))
+PATIENCE = Text(parse=patience, wanted="a duration", form=_form(DURATION))
+BYTES = Text(parse=size, wanted="a size", form=_form(SIZE))
+ADDRESS = Address()
+LINES = Many(of=LINE)
+SOURCE_IDS = Many(of=SourceId())
+
+HEADERS = Pairs(
+    table=Table(
+        key=header_name,
+        value=Text(parse=header_value),
+        wanted="headers and their values",
+    )
+)
+INFO = Pairs(
+    table=Table(
+        key=info_name,
+        value=Many(of=Text(parse=info_value)),
+        wanted="names and values",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The sources: blocks or addresses by their ids, or a plain list of addresses."""
+
+    table: Table
+
+    def read(self, node: Node, at: Place) -> tuple[Entry, ...] | None:
+        """Return the sources that can be used."""
+        if isinstance(node, Scalar) or not _children(node):
+            hint = "name at least one source: an id and its address"
+            at.refuse("there is no source", hint)
+            return None
+        if not isinstance(node, Sequence):
+            return self.table.read(node, at)
+        return tuple(self._listed(node, at))
+
+    def _listed(self, node: Sequence, at: Place) -> Iterator[Entry]:
+        taken: set[str] = set()
+        for number, item in enumerate(node.items):
+            inside = at.inside(str(number), item.span)
+            if isinstance(item, Mapping):
+                hint = "in a list stand addresses; a block needs an id: my-source: ..."
+                inside.refuse("a block has no id here", hint)
+                continue
+            address = Address().read(item, inside)
+            if address is not None:
+                name = _free(identifier_of(address), taken)
+                yield Entry(name=name, key=item, node=item, value={"url": address})
+
+    def schema(self) -> Schema:
+        """Describe both forms."""
+        listed = {"type": "array", "items": Address().schema(), "minItems": 1}
+        named = {
+            **self.table.schema(),
+            "propertyNames": _form(IDENTIFIER),
+            "minProperties": 1,
+        }
+        return {"anyOf": [named, listed]}
+
+
+def _children(node: Node) -> bool:
+    if isinstance(node, Mapping):
+        return bool(node.pairs)
+    return not isinstance(node, Sequence) or bool(node.items)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Give an address that is listed twice a number behind its id."""
+    candidates = chain((name,), (f"{name}-{number}" for number in count(2)))
+    free = next(candidate for candidate in candidates if candidate not in taken)
+    taken.add(free)
+    return free
+
+
+# ---------------------------------------------------------------------------- fields
+
+QUOTE = Block(
+    name="quote",
+    short="text",
+    required=("text",),
+    unbuilt=UNBUILT,
+    make=Quote,
+    fields={
+        "text": Field(PROSE, "words that should be found in the capture"),
+        "match": Field(_choice(Match), "how they are compared", "normalized"),
+        "at_least": Field(Fraction(), "the least score of a fuzzy match", "0.9"),
+        "required": Field(Flag(), "a miss is news, exit status 7", "false"),
+    },
+)
+
+INHERITED = {
+    "also": Field(Many(of=ADDRESS), "mirrors, other languages: kept in the same bag"),
+    "title": Field(LINE, "its title"),
+    "publisher": Field(LINE, "who published it"),
+    "author": Field(LINES, "who wrote it"),
+    "published": Field(LINE, "when, as a date or in words"),
+    "lang": Field(LANG, "its language: en, fa, pt-BR"),
+    "role": Field(_choice(Role), "what it is to the document", "secondary"),
+    "derives_from": Field(SOURCE_IDS, "the sources that it repeats"),
+    "quotes": Field(Many(of=QUOTE), "words that should be found in the capture"),
+    "expect": Field(
+        Many(of=Text(parse=reason)), "outcomes that are no news: http-404, paywall"
+    ),
+    "capture": Field(_choice(Engine), "what visits it", "auto"),
+    "requisites": Field(Flag(), "keep images, styles, scripts, fonts too", "true"),
+    "max_requisites": Field(Whole(0, 1_000_000), "at most so many of them", "2000"),
+    "linked": Field(LINES, "also keep linked documents that match: *.pdf"),
+    "screenshot": Field(Flag(), "keep a picture of the page", "true"),
+    "pdf": Field(Flag(), "keep a printed page", "false"),
+    "text": Field(Flag(), "keep the text of the page", "true"),
+    "robots": Field(_choice(RobotsPolicy), "what robots.txt decides", "record"),
+    "tls": Field(Choice(("verify", "record")), "what a bad certificate does", "verify"),
+    "identify": Field(_choice(Identify), "what the User-Agent says", "product"),
+    "delay": Field(DELAY, "between documents of one host", "2s"),
+    "requisite_delay": Field(DELAY, "between what one page needs", "100ms"),
+    "timeout": Field(PATIENCE, "to connect, for the headers, of any silence", "30s"),
+    "deadline": Field(PATIENCE, "for the whole source", "30m"),
+    "retries": Field(Whole(0, 100), "after connection errors, 429, 5xx", "3"),
+    "max_size": Field(BYTES, "a longer response is cut, and said to be", "2GiB"),
+    "headers": Field(HEADERS, "request headers; secrets as env:NAME or file:PATH"),
+    "rights": Field(PROSE, "what may be done with it"),
+    "access": Field(_choice(Access), "who may see the bag", "internal"),
+    "skip": Field(LINE, "why it is listed and not fetched"),
+    "note": Field(PROSE, "anything else"),
+}
+
+OUTSIDE = "it belongs at the left margin, outside of the sources"
+SOURCE = Block(
+    name="source",
+    short="url",
+    required=("url",),
+    unbuilt=UNBUILT,
+    homes=dict.fromkeys(
+        ("claims", "sources", "document", "defaults", "package", "operator"), OUTSIDE
+    ),
+    fields={"url": Field(ADDRESS, "its address, as it is cited"), **INHERITED},
+)
+DEFAULTS = Block(
+    name="source",
+    unbuilt=UNBUILT,
+    homes={"url": "each source has an address of its own"},
+    fields=INHERITED,
+)
+
+CLAIM = Block(
+    name="claim",
+    required=("says",),
+    fields={
+        "says": Field(PROSE, "what the document claims, in your own words"),
+        "where": Field(LINE, "where in the document: paragraph 4"),
+        "supports": Field(SOURCE_IDS, "sources that carry it"),
+        "contradicts": Field(SOURCE_IDS, "sources that speak against it"),
+        "context": Field(SOURCE_IDS, "sources to read beside it"),
+        "verdict": Field(_choice(Judgement), "a person's own", "untested"),
+        "note": Field(PROSE, "anything else"),
+    },
+)
+
+DOCUMENT = Block(
+    name="document",
+    fields={
+        "title": Field(LINE, "its title"),
+        "author": Field(LINES, "who wrote it"),
+        "url": Field(ADDRESS, "its address: captured as the source document"),
+        "file": Field(
+            Text(parse=file_name), "a copy beside the manifest, kept in the run bag"
+        ),
+    },
+)
+
+OPERATOR = Block(
+    name="operator",
+    fields={
+        "name": Field(LINE, "who runs the capture; may be a pseudonym"),
+        "organisation": Field(LINE, "for whom"),
+        "contact": Field(LINE, "how to reach them"),
+    },
+)
+
+PACKAGE = Block(
+    name="package",
+    unbuilt=UNBUILT,
+    fields={
+        "algorithms": Field(
+            Many(of=Text(parse=algorithm), least=1), "digests: sha256, sha512"
+        ),
+        "profile": Field(LINE, "the BagIt profile", "muniment"),
+        "max_bag": Field(BYTES, "the largest bag", "50GiB"),
+        "info": Field(INFO, "more fields of bag-info.txt"),
+    },
+)
+
+MANIFEST = Block(
+    name="manifest",
+    required=("version", "id", "sources"),
+    unbuilt=UNBUILT,
+    homes=dict.fromkeys(
+        ("url", *INHERITED), 'it belongs in a source, or in "defaults" for all of them'
+    ),
+    fields={
+        "version": Field(Whole(VERSION, VERSION), f"the form of this file: {VERSION}"),
+        "id": Field(ID, "a short name; it becomes a folder"),
+        "title": Field(LINE, "what is kept, in a line"),
+        "contact": Field(LINE, "an address for questions; it goes into provenance"),
+        "operator": Field(OPERATOR, "who runs the capture"),
+        "document": Field(DOCUMENT, "the citing text"),
+        "defaults": Field(DEFAULTS, "any field of a source; every source inherits it"),
+        "sources": Field(
+            Sources(Table(key=identifier, value=SOURCE, wanted="sources by their ids")),
+            "ids and addresses: reuters-2019: https://...",
+        ),
+        "claims": Field(
+            Table(key=identifier, value=CLAIM, wanted="claims by their ids"),
+            "what the document says, and which source carries it",
+        ),
+        "schedule": Field(PROSE, "when to run again"),
+        "seal": Field(PROSE, "timestamp authorities"),
+        "package": Field(PACKAGE, "how bags are made"),
+        "deposit": Field(PROSE, "where copies go"),
+        "notify": Field(PROSE, "whom to tell"),
+    },
+)
+
+
+def schema() -> Schema:
+    """Describe a manifest as JSON Schema, for the completion that editors offer.
+
+    What is not built is left out, so that no editor offers it. References between
+    claims and sources, secrets, and names that only spelling tells apart cannot be
+    said in JSON Schema; ``muniment check`` finds them.
+    """
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Muniment manifest",
+        "description": "The web sources that a document cites, and how to keep them.",
+        **MANIFEST.schema(),
+    }

@@ -1,0 +1,341 @@
+"""YAML to Manifest; every complaint has a line and a column.
+
+A manifest is either usable as a whole or refused as a whole, with everything that is
+wrong with it told at once: its notation, its fields, what they refer to, its secrets.
+Only the manifest's own file is opened, and the document's file looked for; nothing is
+fetched, and no secret is resolved.
+"""
+
+from collections.abc import Iterator
+from collections.abc import Mapping as Lookup
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.contract import MANIFEST, schema
+from pipeline.errors import UsageError
+from pipeline.fixity import digest_of
+from pipeline.model import (
+    Claim,
+    Document,
+    Identify,
+    Manifest,
+    Operator,
+    Package,
+    Severity,
+    Source,
+)
+from pipeline.notation import (
+    MAX_BYTES,
+    Flaw,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    Span,
+    cut,
+    parse,
+)
+from pipeline.problem import (
+    ManifestError,
+    Problem,
+    problems_as_json,
+    problems_of,
+    render,
+)
+from pipeline.secrecy import find
+from pipeline.shape import Entry, Ledger, Place, Reference
+from pipeline.terms import nearest, sent, shown
+
+__all__ = [
+    "ManifestError",
+    "Problem",
+    "check",
+    "problems_as_json",
+    "read",
+    "render",
+    "schema",
+]
+
+DOCUMENT = "document"  # the id of the source that the citing text itself is
+NOBODY = Operator()
+_SOURCE_FIELDS = frozenset(each.name for each in fields(Source))
+
+
+def read(path: Path, *, operator: Operator = NOBODY) -> Manifest:
+    """Read a manifest; ``operator`` runs it, unless the manifest names another.
+
+    Raises ManifestError with everything that is wrong, and UsageError where the file
+    is absent or cannot be read.
+    """
+    manifest, problems = check(path, operator=operator)
+    if manifest is None:
+        raise ManifestError(problems)
+    return manifest
+
+
+def check(
+    path: Path, *, operator: Operator = NOBODY
+) -> tuple[Manifest | None, tuple[Problem, ...]]:
+    """Read a manifest and tell what is wrong with it, warnings too.
+
+    The manifest is None where something is an error. Raises UsageError where the file
+    is absent or cannot be read.
+    """
+    data = _bytes(path)
+    reading = parse(data)
+    ledger = Ledger(flaws=list(reading.flaws))
+    secrets: tuple[Span, ...] = ()
+    draft = _Draft(path=path, data=data, text=reading.text, operator=operator)
+    if reading.root is not None:
+        values = MANIFEST.read(reading.root, Place(ledger=ledger)) or {}
+        draft = replace(draft, root=reading.root, values=values)
+        ledger.flaws.extend(_afterthoughts(draft, ledger.references))
+        secrets = tuple(secret.span for secret in find(reading.root))
+    problems = problems_of(
+        ledger.flaws, file=str(path), text=reading.text, secrets=secrets
+    )
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        return None, problems
+    return _manifest(draft), problems
+
+
+def _bytes(path: Path) -> bytes:
+    """Read a file, and no more of it than a manifest may have."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: there is no such manifest") from error
+    except IsADirectoryError as error:
+        message = f"{path}: this is a folder; name the manifest in it"
+        raise UsageError(message) from error
+    except (OSError, ValueError) as error:  # ValueError: NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path}: the manifest cannot be read: {reason}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """A manifest on its way: its tree, and the values that were right."""
+
+    path: Path
+    data: bytes
+    text: str
+    operator: Operator
+    root: Node | None = None
+    values: Lookup[str, Any] = field(default_factory=dict)
+
+    def node(self, *names: str) -> Node | None:
+        """Return the node at a path of fields."""
+        node = self.root
+        for name in names:
+            node = node.get(name) if isinstance(node, Mapping) else None
+        return node
+
+    @property
+    def sources(self) -> tuple[Entry, ...]:
+        """The sources whose fields could be read."""
+        entries: tuple[Entry, ...] = self.values.get("sources", ())
+        return entries
+
+    @property
+    def contact(self) -> str:
+        """Whom to ask."""
+        operator: Operator = self.values.get("operator", self.operator)
+        return str(self.values.get("contact", operator.contact))
+
+
+# --------------------------------------------------- what only the whole can tell
+
+
+def _afterthoughts(draft: _Draft, references: list[Reference]) -> Iterator[Flaw]:
+    """Find what no field can know by itself, be the fields right or wrong."""
+    yield from _lost_references(draft, references)
+    yield from _twin_addresses(draft)
+    yield from _silent_contact(draft)
+    yield from _absent_file(draft)
+    yield from _written_secrets(draft)
+
+
+def _lost_references(draft: _Draft, references: list[Reference]) -> Iterator[Flaw]:
+    known = _ids(draft)
+    if not known:  # that there is no source was said already
+        return
+    for reference in references:
+        if reference.text not in known:
+            message = f"there is no source {shown(reference.text)}"
+            hint = nearest(reference.text, known) or f"known are {_some(known)}"
+        elif _is_of_itself(draft, reference):
+            message = f"{shown(reference.text)} would be derived from itself"
+            hint = "remove it, or name another source"
+        else:
+            continue
+        yield Flaw(span=reference.span, path=reference.path, message=message, hint=hint)
+
+
+def _ids(draft: _Draft) -> tuple[str, ...]:
+    """Name every source that is written, be it right or wrong."""
+    written = draft.node("sources")
+    keys = (
+        (key.text for key, _ in written.pairs) if isinstance(written, Mapping) else ()
+    )
+    ids = dict.fromkeys((*keys, *(entry.name for entry in draft.sources)))
+    cited = (DOCUMENT,) if draft.node(DOCUMENT, "url") else ()
+    return (*ids, *cited) if ids else ()
+
+
+def _some(names: tuple[str, ...], most: int = 8) -> str:
+    told = ", ".join(shown(name)[1:-1] for name in names[:most])
+    return f"{told} and {len(names) - most} more" if len(names) > most else told
+
+
+def _is_of_itself(draft: _Draft, reference: Reference) -> bool:
+    if "derives_from" not in reference.path:
+        return False
+    if reference.path[0] == "sources":
+        return reference.path[1] == reference.text
+    return any(  # written in the defaults, and inherited by the source it names
+        entry.name == reference.text and "derives_from" not in entry.value
+        for entry in draft.sources
+    )
+
+
+def _twin_addresses(draft: _Draft) -> Iterator[Flaw]:
+    first: dict[str, tuple[str, int]] = {}
+    for path, address, node in _addresses(draft):
+        name, line = first.setdefault(sent(address), (path[1], node.span.line))
+        if line != node.span.line or name != path[1]:
+            yield Flaw(
+                span=node.span,
+                path=path,
+                message=f'"{name}" on line {line} has the same address',
+                hint="it will be captured twice",
+                severity=Severity.WARNING,
+            )
+
+
+def _addresses(draft: _Draft) -> Iterator[tuple[tuple[str, ...], str, Node]]:
+    """Give the path, the address and the node of every source that has one."""
+    cited = draft.values.get(DOCUMENT, {}).get("url")
+    node = draft.node(DOCUMENT, "url")
+    if cited and node:
+        yield (DOCUMENT, "url"), cited, node
+    for entry in draft.sources:
+        if "url" in entry.value:
+            written = entry.node.get("url") if isinstance(entry.node, Mapping) else None
+            path = ("sources", entry.name, *(("url",) if written else ()))
+            yield path, entry.value["url"], written or entry.node
+
+
+def _silent_contact(draft: _Draft) -> Iterator[Flaw]:
+    if draft.contact:
+        return
+    named = (("sources", entry.name, "identify") for entry in draft.sources)
+    for path in (("defaults", "identify"), *named):
+        node = draft.node(*path)
+        if isinstance(node, Scalar) and node.text == Identify.CONTACT:
+            yield Flaw(
+                span=node.span,
+                path=path,
+                message="there is no contact to identify with",
+                hint='add "contact" to the manifest, or to [operator] in muniment.toml',
+                severity=Severity.WARNING,
+            )
+
+
+def _absent_file(draft: _Draft) -> Iterator[Flaw]:
+    name = draft.values.get(DOCUMENT, {}).get("file")
+    node = draft.node(DOCUMENT, "file")
+    if not name or not node:
+        return
+    folder = draft.path.parent
+    try:
+        inside = (folder / name).resolve().is_relative_to(folder.resolve())
+        present = (folder / name).is_file()
+    except (OSError, RuntimeError):  # a name too long, a loop of links
+        inside = present = False
+    if not present or not inside:
+        yield Flaw(
+            span=node.span,
+            path=(DOCUMENT, "file"),
+            message=f"there is no file {shown(name)} in the manifest's folder",
+            hint="put it there, or remove the line",
+        )
+
+
+def _written_secrets(draft: _Draft) -> Iterator[Flaw]:
+    if draft.root is None:
+        return
+    for secret in find(draft.root):
+        in_header = secret.named or "headers" in secret.path
+        yield Flaw(
+            span=secret.span,
+            path=secret.path,
+            message="a secret is written out, and the manifest goes into every run bag",
+            hint="write env:NAME or file:PATH" if in_header else "remove it from here",
+        )
+
+
+# ------------------------------------------------------------- values to the nouns
+
+
+def _manifest(draft: _Draft) -> Manifest:
+    values = draft.values
+    document = values.get(DOCUMENT)
+    return Manifest(
+        id=values["id"],
+        sources=tuple(_sources(draft)),
+        path=draft.path,
+        text=draft.data,
+        digest=digest_of(draft.data),
+        title=values.get("title", ""),
+        contact=draft.contact,
+        operator=_operator(draft),
+        document=None if document is None else Document(**document),
+        claims=tuple(
+            Claim(id=entry.name, **entry.value) for entry in values.get("claims", ())
+        ),
+        package=Package(**values.get("package", {})),
+    )
+
+
+def _operator(draft: _Draft) -> Operator:
+    """Take the operator as a whole: a pseudonym must not gain a real address."""
+    named = draft.values.get("operator")
+    return draft.operator if named is None else Operator(**named)
+
+
+def _sources(draft: _Draft) -> Iterator[Source]:
+    """Make the sources, the document first where it has an address."""
+    defaults = draft.values.get("defaults", {})
+    document = draft.values.get(DOCUMENT, {})
+    if "url" in document:
+        yield _source(DOCUMENT, {**defaults, **document}, _document_entry(draft))
+    for entry in draft.sources:
+        yield _source(entry.name, {**defaults, **entry.value}, _entry(draft, entry))
+
+
+def _source(name: str, values: dict[str, Any], entry: str) -> Source:
+    # ``file`` is the document's, and ``tls: verify`` says what happens anyway
+    known = {key: value for key, value in values.items() if key in _SOURCE_FIELDS}
+    return Source(id=name, entry=entry, **known)
+
+
+def _entry(draft: _Draft, entry: Entry) -> str:
+    """Cut a source's own part out of the text."""
+    written = draft.node("sources")
+    if isinstance(written, Sequence):
+        return f"- {cut(draft.text, entry.key, entry.node, dedent=False)}"
+    flow = isinstance(written, Mapping) and written.flow
+    return cut(draft.text, entry.key, entry.node, dedent=not flow)
+
+
+def _document_entry(draft: _Draft) -> str:
+    if not isinstance(draft.root, Mapping):
+        return ""
+    return next(
+        cut(draft.text, key, node, dedent=not draft.root.flow)
+        for key, node in draft.root.pairs
+        if key.text == DOCUMENT
+    )
