@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import STARTER_TOML, Config, load, show
+from pipeline import manifest
+from pipeline.config import STARTER_MANIFEST, STARTER_TOML, Config, load, show
 from pipeline.errors import Exit, UsageError
 from pipeline.model import Operator
 
@@ -366,6 +367,15 @@ def test_the_starter_file_says_what_the_defaults_say(home):
     written = [row[:2] for row in show(home.load())]
     (home.project / "muniment.toml").unlink()
     assert written == [row[:2] for row in show(home.load())]
+
+
+def test_the_starter_manifest_has_no_mistake_and_no_warning(tmp_path):
+    path = tmp_path / "starter.yaml"
+    path.write_text(STARTER_MANIFEST, encoding="utf-8")
+    read, problems = manifest.check(path)
+    assert problems == ()
+    assert read is not None
+    assert [source.id for source in read.sources] == ["example"]
 
 
 PIECES = ("archive", "operator", "[network]", "allow", "seal", ".", "=", "[", "]", "\n")
