@@ -20,6 +20,9 @@ CSS_DEPTH = 5
 FRAME_DEPTH = 3
 REQUISITE_BYTES = 2**30  # of all that one page needs, together
 REQUISITE_RETRIES = 1  # adverts fail on every real page; they must not hold it up
+TEXT_TYPES = frozenset(
+    ("application/xhtml+xml", "application/xml", "application/json", "image/svg+xml")
+)
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 
@@ -61,6 +64,12 @@ class Landing:
     def message(self) -> Message | None:
         """Return the answer, where there is one."""
         return self.last.reply.message
+
+
+def is_text(message: Message) -> bool:
+    """Tell whether a response can be read: by its type, or where none is told."""
+    kind = served_type(message)
+    return not kind or kind.startswith("text/") or kind in TEXT_TYPES
 
 
 def body_of(url: str, message: Message) -> Body:

@@ -15,7 +15,7 @@ import ada_url
 from pipeline import __version__
 from pipeline.capture import assess, content, quotes
 from pipeline.capture.client import ACCEPT, ACCEPT_ENCODING, Client
-from pipeline.capture.http import Body, HttpEngine, Landing, body_of
+from pipeline.capture.http import Body, HttpEngine, Landing, body_of, is_text
 from pipeline.capture.net import Network
 from pipeline.capture.records import Note, Records
 from pipeline.capture.robots import Robots
@@ -171,8 +171,9 @@ class _Visit:
             self._all_it_needs(body, self._engine.land(landing))
 
     def _write_text(self, reading: Reading, main: Exchange) -> None:
-        """Keep the words of the page as a derived file, and say from what."""
-        if not (self._source.text and reading.text and main.response):
+        """Keep the words of a page as a derived file, and say from what."""
+        is_page = reading.body is not None and reading.body.is_html
+        if not (self._source.text and is_page and reading.text and main.response):
             return
         data = reading.text.encode("utf-8", "replace")
         uri = f"urn:text:{main.url}"
@@ -247,16 +248,19 @@ def requested(url: str) -> str:
 
 
 def read(landing: Landing, source: Source) -> Reading:
-    """Read the answer in hand: its text, its title, the quotes in it."""
+    """Read the answer in hand: its text, its title, the quotes in it.
+
+    What is no text is not decoded: a film of two gigabytes is kept, not looked at.
+    """
     last, message = landing.last, landing.message
-    if message is None or not message.payload_size:
-        return Reading()
+    if message is None or not message.payload_size or not is_text(message):
+        return Reading(quotes=quotes.find("", source.quotes, record="", url=""))
     body = body_of(last.reply.url, message)
     title, text = "", ""
     if body.is_html:
         page = content.read_html(body.data, body.encoding)
         title, text = page.title, page.text
-    elif body.media_type.startswith("text/"):
+    elif source.quotes:
         text = body.data.decode(body.encoding, "replace")
     found = quotes.find(text, source.quotes, record="", url=body.url)
     return Reading(body=body, title=title, text=text, quotes=found)
