@@ -14,6 +14,7 @@ from pipeline.model import (
     Identify,
     Judgement,
     Match,
+    Operator,
     Quote,
     RobotsPolicy,
     Role,
@@ -270,6 +271,7 @@ DOCUMENT = Block(
 
 OPERATOR = Block(
     name="operator",
+    make=Operator,
     fields={
         "name": Field(LINE, "who runs the capture; may be a pseudonym"),
         "organisation": Field(LINE, "for whom"),

@@ -43,7 +43,7 @@ from pipeline.problem import (
     problems_of,
     render,
 )
-from pipeline.secrecy import find
+from pipeline.secrecy import Secret, find
 from pipeline.shape import Entry, Ledger, Place, Reference
 from pipeline.terms import nearest, sent, shown
 
@@ -86,12 +86,14 @@ def check(
     reading = parse(data)
     ledger = Ledger(flaws=list(reading.flaws))
     secrets: tuple[Span, ...] = ()
-    draft = _Draft(path=path, data=data, text=reading.text, operator=operator)
+    draft = _Draft(path=path, data=data, text=reading.text, machine=operator)
     if reading.root is not None:
         values = MANIFEST.read(reading.root, Place(ledger=ledger)) or {}
         draft = replace(draft, root=reading.root, values=values)
         ledger.flaws.extend(_afterthoughts(draft, ledger.references))
-        secrets = tuple(secret.span for secret in find(reading.root))
+        found = tuple(find(reading.root))
+        ledger.flaws.extend(map(_told, found))
+        secrets = tuple(secret.span for secret in found)
     problems = problems_of(
         ledger.flaws, file=str(path), text=reading.text, secrets=secrets
     )
@@ -122,7 +124,7 @@ class _Draft:
     path: Path
     data: bytes
     text: str
-    operator: Operator
+    machine: Operator  # the operator that the configuration names
     root: Node | None = None
     values: Lookup[str, Any] = field(default_factory=dict)
 
@@ -140,10 +142,15 @@ class _Draft:
         return entries
 
     @property
+    def operator(self) -> Operator:
+        """Who runs it, as a whole: a pseudonym must not gain a real address."""
+        named: Operator = self.values.get("operator", self.machine)
+        return named
+
+    @property
     def contact(self) -> str:
         """Whom to ask."""
-        operator: Operator = self.values.get("operator", self.operator)
-        return str(self.values.get("contact", operator.contact))
+        return str(self.values.get("contact", self.operator.contact))
 
 
 # --------------------------------------------------- what only the whole can tell
@@ -155,7 +162,6 @@ def _afterthoughts(draft: _Draft, references: list[Reference]) -> Iterator[Flaw]
     yield from _twin_addresses(draft)
     yield from _silent_contact(draft)
     yield from _absent_file(draft)
-    yield from _written_secrets(draft)
 
 
 def _lost_references(draft: _Draft, references: list[Reference]) -> Iterator[Flaw]:
@@ -203,29 +209,32 @@ def _is_of_itself(draft: _Draft, reference: Reference) -> bool:
 
 def _twin_addresses(draft: _Draft) -> Iterator[Flaw]:
     first: dict[str, tuple[str, int]] = {}
-    for path, address, node in _addresses(draft):
-        name, line = first.setdefault(sent(address), (path[1], node.span.line))
-        if line != node.span.line or name != path[1]:
-            yield Flaw(
-                span=node.span,
-                path=path,
-                message=f'"{name}" on line {line} has the same address',
-                hint="it will be captured twice",
-                severity=Severity.WARNING,
-            )
+    for name, path, node, address in _addresses(draft):
+        same = sent(address)
+        if same not in first:
+            first[same] = (name, node.span.line)
+            continue
+        twin, line = first[same]
+        yield Flaw(
+            span=node.span,
+            path=path,
+            message=f'"{twin}" on line {line} has the same address',
+            hint="it will be captured twice",
+            severity=Severity.WARNING,
+        )
 
 
-def _addresses(draft: _Draft) -> Iterator[tuple[tuple[str, ...], str, Node]]:
-    """Give the path, the address and the node of every source that has one."""
+def _addresses(draft: _Draft) -> Iterator[tuple[str, tuple[str, ...], Node, str]]:
+    """Give each source that has an address: its id, path, node and address."""
     cited = draft.values.get(DOCUMENT, {}).get("url")
     node = draft.node(DOCUMENT, "url")
     if cited and node:
-        yield (DOCUMENT, "url"), cited, node
+        yield DOCUMENT, (DOCUMENT, "url"), node, cited
     for entry in draft.sources:
         if "url" in entry.value:
             written = entry.node.get("url") if isinstance(entry.node, Mapping) else None
             path = ("sources", entry.name, *(("url",) if written else ()))
-            yield path, entry.value["url"], written or entry.node
+            yield entry.name, path, written or entry.node, entry.value["url"]
 
 
 def _silent_contact(draft: _Draft) -> Iterator[Flaw]:
@@ -264,17 +273,14 @@ def _absent_file(draft: _Draft) -> Iterator[Flaw]:
         )
 
 
-def _written_secrets(draft: _Draft) -> Iterator[Flaw]:
-    if draft.root is None:
-        return
-    for secret in find(draft.root):
-        in_header = secret.named or "headers" in secret.path
-        yield Flaw(
-            span=secret.span,
-            path=secret.path,
-            message="a secret is written out, and the manifest goes into every run bag",
-            hint="write env:NAME or file:PATH" if in_header else "remove it from here",
-        )
+def _told(secret: Secret) -> Flaw:
+    is_sent = secret.named or "headers" in secret.path
+    return Flaw(
+        span=secret.span,
+        path=secret.path,
+        message="a secret is written out, and the manifest goes into every run bag",
+        hint="write env:NAME or file:PATH" if is_sent else "remove it from here",
+    )
 
 
 # ------------------------------------------------------------- values to the nouns
@@ -291,19 +297,13 @@ def _manifest(draft: _Draft) -> Manifest:
         digest=digest_of(draft.data),
         title=values.get("title", ""),
         contact=draft.contact,
-        operator=_operator(draft),
+        operator=draft.operator,
         document=None if document is None else Document(**document),
         claims=tuple(
             Claim(id=entry.name, **entry.value) for entry in values.get("claims", ())
         ),
         package=Package(**values.get("package", {})),
     )
-
-
-def _operator(draft: _Draft) -> Operator:
-    """Take the operator as a whole: a pseudonym must not gain a real address."""
-    named = draft.values.get("operator")
-    return draft.operator if named is None else Operator(**named)
 
 
 def _sources(draft: _Draft) -> Iterator[Source]:
@@ -332,10 +332,7 @@ def _entry(draft: _Draft, entry: Entry) -> str:
 
 
 def _document_entry(draft: _Draft) -> str:
-    if not isinstance(draft.root, Mapping):
-        return ""
-    return next(
-        cut(draft.text, key, node, dedent=not draft.root.flow)
-        for key, node in draft.root.pairs
-        if key.text == DOCUMENT
-    )
+    root = draft.root
+    assert isinstance(root, Mapping)  # or there would be no document
+    key, node = next(pair for pair in root.pairs if pair[0].text == DOCUMENT)
+    return cut(draft.text, key, node, dedent=not root.flow)

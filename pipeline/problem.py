@@ -16,6 +16,7 @@ from pipeline.secrecy import MASK, blank, continues_secret, hide, is_secret_fiel
 
 MOST = 1000  # problems that are told; who has more begins with these
 LONGEST_LINE = 4000  # characters; a longer line is not quoted
+LONGEST_NAME = 80  # characters of a key that a path repeats
 WIDTH = 120  # characters of a line that are shown
 
 
@@ -94,7 +95,7 @@ def _dotted(path: tuple[str, ...]) -> str:
     """Write a path, without what stands inside of a secret."""
     depths = range(1, len(path) + 1)
     end = next((depth for depth in depths if is_secret_field(path[:depth])), len(path))
-    return hide(".".join(path[:end]))
+    return hide(".".join(name[:LONGEST_NAME] for name in path[:end]))
 
 
 def _quotable(line: str) -> str:

@@ -2,9 +2,8 @@
 
 A manifest goes into every run bag, so a password in it is published. Secrets are
 written as references, ``env:NAME`` or ``file:PATH``; this module finds those that are
-not, and masks what looks like one in any text that is shown. It errs on the side of
-masking, and every pattern takes time in proportion to the text. It resolves no
-reference: that is for whoever sends the request.
+not, and masks what looks like one in any line that is shown. It errs on the side of
+masking. It resolves no reference: that is for whoever sends the request.
 """
 
 import re
@@ -51,7 +50,13 @@ _PARAMETER = re.compile(
     r"=(?P<secret>[^&;#\s\"'<>]+)",
     re.IGNORECASE,
 )
-_USERINFO = re.compile(r"(?<=://)(?P<secret>[^/?#\s\"'@]+)(?=@)")
+# user:password@ with a scheme or without one, and with characters that do not belong in
+# it; what follows a host's colon is digits (RFC 3986 3.2)
+_USERINFO = re.compile(
+    r"(?:(?<=://)|(?<![^\s\"'(\[{,]))"
+    r"(?P<secret>[^/?#\s\"':@]+:(?!//|[0-9]{1,5}(?:[/?#]|$))[^\s\"']*|"
+    r"(?<=://)[^/?#\s\"'@]+)(?=@)"
+)
 
 
 def is_secret_field(path: tuple[str, ...]) -> bool:
