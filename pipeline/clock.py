@@ -64,7 +64,8 @@ class SystemClock:
 
 def stamp(moment: datetime) -> str:
     """Write a moment as WARC 1.1 has it: ``2026-09-24T03:17:00.123456Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    told = moment.astimezone(UTC).isoformat(timespec="microseconds")
+    return told.replace("+00:00", "Z")
 
 
 def unstamp(text: str) -> datetime:

@@ -19,6 +19,7 @@ from pipeline.model import Artefact, Digest
 
 ALGORITHMS = ("sha256", "sha512")
 PIECE = 1 << 20  # bytes read or hashed at a time
+HOLD = 1 << 19  # bytes gathered before they are written
 WORTH_A_THREAD = 1 << 18  # below this, handing over costs more than it saves
 
 
@@ -111,6 +112,8 @@ class Sink:
         self._media_type = media_type
         self._derived_from = derived_from
         self._digester = Digester(algorithms)
+        self._held: list[bytes | memoryview] = []
+        self._holds = 0
         self.size = 0
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +122,18 @@ class Sink:
         self._fd = create(self._file)
 
     def write(self, data: bytes | memoryview) -> int:
-        """Append bytes; short writes are taken up until all is written."""
+        """Append bytes. They are written and digested in pieces of half a MiB."""
+        self.size += len(data)
+        self._held.append(data)
+        self._holds += len(data)
+        if self._holds >= HOLD:
+            self.flush()
+        return len(data)
+
+    def flush(self) -> None:
+        """Hand what was gathered to the file system, and digest it."""
+        data = b"".join(self._held)
+        self._held, self._holds = [], 0
         view = memoryview(data)
         try:
             while view:
@@ -127,11 +141,10 @@ class Sink:
         except OSError as error:
             raise StorageError.at(self._file, error) from error
         self._digester.update(data)
-        self.size += len(data)
-        return len(data)
 
     def finish(self) -> Artefact:
         """Close the file and tell what it holds; ``store`` makes it durable."""
+        self.flush()
         self.close()
         return Artefact(
             path=self._path,

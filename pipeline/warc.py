@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
@@ -121,19 +122,14 @@ class Writer:
         """Write one record and say where it stands. Raises StorageError."""
         start = self._sink.size
         deflate = StoredDeflate() if record.is_compressed else new_compressor()
-        crc, size, held = 0, 0, 0
-        waiting = [GZIP_HEAD]
+        crc, size = 0, 0
+        self._sink.write(GZIP_HEAD)
         for piece in _pieces(record):
             crc, size = crc32(piece, crc), size + len(piece)
-            waiting.append(deflate.compress(piece))
-            held += len(piece)
-            if held > 1 << 19:
-                self._sink.write(b"".join(waiting))
-                waiting, held = [], 0
-        waiting.append(deflate.flush())
-        waiting.append(crc.to_bytes(4, "little"))
-        waiting.append((size & 0xFFFFFFFF).to_bytes(4, "little"))
-        self._sink.write(b"".join(waiting))
+            self._sink.write(deflate.compress(piece))
+        self._sink.write(deflate.flush())
+        self._sink.write(crc.to_bytes(4, "little"))
+        self._sink.write((size & 0xFFFFFFFF).to_bytes(4, "little"))
         return RecordRef(id=record.id, offset=start, length=self._sink.size - start)
 
 
@@ -206,13 +202,20 @@ def surt(url: str) -> str:
     parts = urlsplit(url)
     if not parts.netloc:  # urn:text: and its like have no host to turn round
         return url
+    query = "&".join(sorted(parts.query.split("&"))) if parts.query else ""
+    place = _surt_place(parts.scheme, parts.netloc)
+    return f"{place}){parts.path or '/'}{'?' + query if query else ''}".lower()
+
+
+@lru_cache(maxsize=256)
+def _surt_place(scheme: str, netloc: str) -> str:
+    """Turn a host round, and keep a port that is not the usual one."""
+    parts = urlsplit(f"{scheme}://{netloc}")
     host = (parts.hostname or "").rstrip(".")
     is_number = ":" in host or host.replace(".", "").isdigit()
     key = host if is_number else ",".join(reversed(host.split(".")))
-    usual = {"http": 80, "https": 443}.get(parts.scheme)
-    port = f":{parts.port}" if parts.port and parts.port != usual else ""
-    query = "&".join(sorted(parts.query.split("&")))
-    return f"{key}{port}){parts.path or '/'}{'?' + query if query else ''}".lower()
+    usual = {"http": 80, "https": 443}.get(scheme)
+    return f"{key}:{parts.port}" if parts.port and parts.port != usual else key
 
 
 def cdxj_line(

@@ -79,6 +79,7 @@ class Client:
         self._headers = headers
         self._secrets = secrets
         self._cookies = RequestsCookieJar()
+        self._has_cookies = False
         self.patience = Patience(
             timeout=source.timeout.total_seconds(),
             ends_at=self._clock.monotonic() + source.deadline.total_seconds(),
@@ -121,17 +122,14 @@ class Client:
                 break
             yield Hop(reply=reply, attempt=attempt)
             self._clock.sleep(wait)
-        yield _answered(Hop(reply=reply, attempt=attempt))
+        yield _answered(reply, attempt)
 
     def _ask(self, url: str, manner: Manner) -> Reply:
         headers = dict(self._headers)
-        if manner.referrer:
-            headers["Referer"] = referrer(manner.referrer, url)
-        request = requests.PreparedRequest()
-        request.url, request.headers = url, CaseInsensitiveDict(headers)
-        if len(self._cookies):
-            cookie = get_cookie_header(self._cookies, request)
-            headers |= {"Cookie": cookie} if cookie else {}
+        if manner.referrer and (told := referrer(manner.referrer, url)):
+            headers["Referer"] = told
+        if self._has_cookies and (cookie := self._cookie(url)):
+            headers["Cookie"] = cookie
         reply = self._network.fetch(
             Order(
                 url=url,
@@ -142,15 +140,18 @@ class Client:
                 secrets=self._secrets,
             )
         )
-        self._remember(request, reply)
+        self._remember(url, reply)
         return reply
+
+    def _cookie(self, url: str) -> str | None:
+        return get_cookie_header(self._cookies, _asked(url))
 
     def _patience_for(self, manner: Manner) -> Patience:
         if manner.max_size is None:
             return self.patience
         return replace(self.patience, max_size=manner.max_size)
 
-    def _remember(self, request: requests.PreparedRequest, reply: Reply) -> None:
+    def _remember(self, url: str, reply: Reply) -> None:
         """Keep the cookies of a response, as a browser would for one visit."""
         cookies = reply.message.head.values("set-cookie") if reply.message else ()
         if not cookies:
@@ -159,7 +160,8 @@ class Client:
         for cookie in cookies:
             fields["Set-Cookie"] = cookie
         carrier = SimpleNamespace(_original_response=SimpleNamespace(msg=fields))
-        extract_cookies_to_jar(self._cookies, request, carrier)
+        extract_cookies_to_jar(self._cookies, _asked(url), carrier)
+        self._has_cookies = True
 
     def _wait(self, reply: Reply, attempt: int) -> float | None:
         """Return the seconds to wait before asking again, None where it is no use."""
@@ -169,6 +171,13 @@ class Client:
         asked = retry_after(told, self._clock.now()) if told else None
         backoff = BACKOFF * 2 ** (attempt - 1) * (0.5 + self._clock.jitter())
         return max(backoff, asked.total_seconds() if asked else 0.0)
+
+
+def _asked(url: str) -> requests.PreparedRequest:
+    """Wrap a URL as requests' cookie jar wants to see it."""
+    request = requests.PreparedRequest()
+    request.url, request.headers = url, CaseInsensitiveDict()
+    return request
 
 
 def is_worth_repeating(reply: Reply) -> bool:
@@ -196,17 +205,20 @@ def _stopped(hop: Hop, reason: str, detail: str) -> Hop:
     return replace(hop, location="", is_final=True, stopped=reason, detail=detail)
 
 
-def _answered(hop: Hop) -> Hop:
+def _answered(reply: Reply, attempt: int) -> Hop:
     """Mark an answer: a redirect to follow, or the end."""
-    message = hop.reply.message
-    told = message.head.value("location") if message else ""
-    if not told or message is None or message.head.status not in REDIRECTS:
-        return replace(hop, is_final=True)
+    message = reply.message
+    if message is None or message.head.status not in REDIRECTS:
+        return Hop(reply=reply, attempt=attempt, is_final=True)
+    told = message.head.value("location")
+    if not told:
+        return Hop(reply=reply, attempt=attempt, is_final=True)
     try:
-        target = resolved(hop.reply.url, told)
+        target = resolved(reply.url, told)
     except ValueError as error:
+        hop = Hop(reply=reply, attempt=attempt)
         return _stopped(hop, "unsupported-scheme", str(error))
-    return replace(hop, location=target)
+    return Hop(reply=reply, attempt=attempt, location=target)
 
 
 def resolved(base: str, told: str) -> str:

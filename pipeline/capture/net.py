@@ -24,7 +24,6 @@ from urllib.parse import urlsplit
 import certifi
 import requests
 from requests.adapters import BaseAdapter
-from requests.structures import CaseInsensitiveDict
 
 from pipeline.capture import address
 from pipeline.capture.wire import Message, Recording, Truncation
@@ -193,17 +192,16 @@ class Network:
         started, since = self.clock.now(), self.clock.monotonic()
         try:
             response = self._adapter.send(OrderedRequest(order))
-            reply = cast("Reply", response.raw)
         except UnreachableError as error:
-            reply = Reply(
+            return Reply(
                 url=order.url,
                 started=started,
+                seconds=self.clock.monotonic() - since,
                 failure=error.reason,
                 detail=error.detail,
                 contact=error.contact,
             )
-        seconds = self.clock.monotonic() - since
-        return replace(reply, started=started, seconds=seconds)
+        return cast("Reply", response.raw)
 
     def stop(self) -> None:
         """Let exchanges under way end, and begin no other."""
@@ -229,7 +227,7 @@ class OrderedRequest(requests.PreparedRequest):
         self.order = order
         self.method = order.method
         self.url = order.url
-        self.headers = CaseInsensitiveDict(order.headers)
+        self.headers = order.headers  # type: ignore[assignment] # read, never changed
 
 
 class RecordingAdapter(BaseAdapter):
@@ -290,6 +288,8 @@ class Line:
 
     def exchange(self, order: Order) -> Reply:
         """Send what was ordered and record what comes. Raises UnreachableError."""
+        clock = self._network.clock
+        started, since = clock.now(), clock.monotonic()
         is_reused = self._socket is not None and not self._has_news()
         recording, failure = self._attempt(order)
         if is_reused and not recording.size and failure != "timeout":
@@ -301,7 +301,8 @@ class Line:
         began = message.block.size > 0
         return Reply(
             url=order.url,
-            started=self._network.clock.now(),
+            started=started,
+            seconds=clock.monotonic() - since,
             message=message,
             failure="" if began else failure or "no-response",
             detail="" if began else SAID[failure or "no-response"],
@@ -317,7 +318,8 @@ class Line:
         )
         head = request_head(order)
         with suppress(OSError):  # it may have answered before it stopped listening
-            self._socket.settimeout(order.patience.timeout)
+            if self._socket.gettimeout() != order.patience.timeout:
+                self._socket.settimeout(order.patience.timeout)
             self._socket.sendall(head)
         recording.sent(head)
         failure = self._listen(self._socket, order.patience, recording)
@@ -340,11 +342,10 @@ class Line:
     ) -> str:
         """Read until the message ends; return the failure if it broke off."""
         clock = self._network.clock
-        head_by = clock.monotonic() + patience.timeout
+        begun = now = clock.monotonic()
         while not recording.is_complete:
-            now = clock.monotonic()
-            until = now + patience.timeout if recording.has_head else head_by
-            seconds = min(until, patience.ends_at) - now
+            since = now if recording.has_head else begun  # a head has one patience
+            seconds = min(since + patience.timeout, patience.ends_at) - now
             try:
                 data = _read(sock, seconds, patience.max_size - recording.size)
             except TimeoutError:
@@ -360,6 +361,7 @@ class Line:
             else:
                 recording.closed()
                 return "no-response"
+            now = clock.monotonic()
         return ""
 
     def hang_up(self) -> None:
@@ -459,7 +461,8 @@ def _read(sock: socket.socket, seconds: float, room: int) -> bytes | None:
         return None
     if seconds <= 0:
         raise TimeoutError
-    sock.settimeout(seconds)
+    if sock.gettimeout() != seconds:  # as a rule it was set to send
+        sock.settimeout(seconds)
     try:
         return sock.recv(min(room, READ))
     except ssl.SSLEOFError:  # closed without a TLS goodbye

@@ -7,7 +7,7 @@ anomaly, interim heads), stands in metadata records. Beside the WARC grows its i
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -298,37 +298,29 @@ def told(
     request: RecordRef | None = None,
 ) -> Exchange:
     """Tell an exchange as a value, and where its records stand once they do."""
-    exchange = Exchange(
+    message, contact = reply.message, reply.contact
+    return Exchange(
         url=reply.url,
         purpose=note.purpose,
         started=reply.started,
         seconds=round(reply.seconds, 6),
         attempt=note.attempt,
+        status=message.head.status if message else None,
         failure=reply.failure,
         detail=reply.detail,
-        ip=reply.contact.ip,
-        port=reply.contact.port,
-        dns=reply.contact.dns,
+        ip=contact.ip,
+        port=contact.port,
+        dns=contact.dns,
         protocols=protocols(reply),
-        cipher=reply.contact.cipher,
+        cipher=contact.cipher,
+        media_type=served_type(message) if message else "",
         location=note.location,
         referrer=note.referrer,
+        size=message.block.size if message else 0,
+        payload_size=message.payload_size if message else 0,
+        payload=message.payload_digest if message else None,
+        truncated=message.truncated if message else "",
+        anomalies=message.anomalies if message else (),
         response=response,
         request=request,
-    )
-    if reply.message is None:
-        return exchange
-    return _with_message(exchange, reply.message)
-
-
-def _with_message(exchange: Exchange, message: Message) -> Exchange:
-    return replace(
-        exchange,
-        status=message.head.status,
-        media_type=served_type(message),
-        size=message.block.size,
-        payload_size=message.payload_size,
-        payload=message.payload_digest,
-        truncated=message.truncated,
-        anomalies=message.anomalies,
     )

@@ -331,36 +331,36 @@ class Recording:
 
     def _parsed(self, raw: bytes) -> Head:
         lines = raw.split(b"\n")
-        status = STATUS_LINE.match(lines[0])
-        if raw and not status:
-            self._note("no-status-line")
-        headers: list[tuple[str, str]] = []
-        for line in lines[1:]:
-            if not line.strip(b"\r"):
-                break
-            self._take_line(line, headers)
         if raw.count(b"\r\n") != len(lines) - 1:
             self._note("bare-lf")
         if b"\0" in raw:
             self._note("nul")
+        status = STATUS_LINE.match(lines[0])
+        if raw and not status:
+            self._note("no-status-line")
         return Head(
             raw=raw,
             version=status[1].decode() if status else "",
             status=int(status[2]) if status else None,
-            headers=tuple(headers),
+            headers=self._headers(lines[1:]),
         )
 
-    def _take_line(self, line: bytes, headers: list[tuple[str, str]]) -> None:
-        text = line.rstrip(b"\r").decode("latin-1")
-        if text[:1] in (" ", "\t") and headers:  # obs-fold, RFC 9112 5.2
-            self._note("obs-fold")
-            name, value = headers[-1]
-            headers[-1] = (name, f"{value} {text.strip()}")
-            return
-        name, colon, value = text.partition(":")
-        if not colon or not name.strip() or name != name.strip():
-            self._note("header-junk")
-        headers.append((name.strip().lower(), value.strip(" \t")))
+    def _headers(self, lines: list[bytes]) -> tuple[tuple[str, str], ...]:
+        headers: list[tuple[str, str]] = []
+        for line in lines:
+            text = line.decode("latin-1").rstrip("\r")
+            if not text:
+                break
+            name, colon, value = text.partition(":")
+            if name[:1] in (" ", "\t") and headers:  # obs-fold, RFC 9112 5.2
+                self._note("obs-fold")
+                name, value = headers.pop()
+                headers.append((name, f"{value} {text.strip()}"))
+                continue
+            if not colon or name != name.strip():
+                self._note("header-junk")
+            headers.append((name.strip().lower(), value.strip(" \t")))
+        return tuple(headers)
 
     def _framed_by(self, head: Head) -> Framing:
         """Apply RFC 9112, 6.3, in its order."""
