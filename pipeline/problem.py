@@ -8,6 +8,7 @@ found to be secrets are masked, and besides them whatever looks like one.
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.errors import Exit, PipelineError
 from pipeline.model import Severity
@@ -170,13 +171,13 @@ def _columns(letter: str) -> int:
 
 
 def problems_as_json(problems: Sequence[Problem]) -> dict[str, object]:
-    """Write problems as ``check --json`` prints them."""
+    """Write problems as ``check --json`` prints them, their files' paths absolute."""
     return {
         "ok": all(problem.severity is not Severity.ERROR for problem in problems),
         "problems": [
             {
                 "severity": str(problem.severity),
-                "file": problem.file,
+                "file": str(Path(problem.file).absolute()),
                 "line": problem.line,
                 "column": problem.column,
                 "path": problem.path,

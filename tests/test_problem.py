@@ -1,5 +1,7 @@
 """How a problem is told: the place, the line, the caret, the sum, and no secret."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.errors import Exit
@@ -155,7 +157,7 @@ def test_programs_get_the_same_without_the_line():
         "problems": [
             {
                 "severity": "error",
-                "file": "m.yaml",
+                "file": str(Path.cwd() / "m.yaml"),
                 "line": 1,
                 "column": 1,
                 "path": "a.b",
