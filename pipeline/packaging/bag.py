@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 from pipeline.errors import FixityError, StorageError, UsageError
@@ -26,8 +27,11 @@ from pipeline.packaging.walk import (
     Entry,
     Kind,
     chunks,
+    closed,
     file_beneath,
+    folder_beneath,
     names,
+    open_file,
     opened,
     walk,
 )
@@ -239,20 +243,58 @@ def _copied(
     source: Path, staged: Path, algorithms: tuple[str, ...], note: Callable[[str], None]
 ) -> list[Artefact]:
     try:
-        with opened(source) as root:
+        with opened(source) as root, opened(staged / "data") as target:
             entries = list(walk(root))
             _require_carried(source, entries)
             _tell(entries, note)
             for one in entries:
                 if one.kind is Kind.FOLDER:
                     _make_folder(staged / "data" / os.fsdecode(one.path))
-            return [
-                _copy(root, staged, one, algorithms)
-                for one in entries
-                if one.kind is Kind.FILE
-            ]
+            return list(_copies(root, target, entries, algorithms))
     except OSError as error:
         raise StorageError.at(source, error) from error
+
+
+def _copies(
+    root: int, target: int, entries: Iterable[Entry], algorithms: tuple[str, ...]
+) -> Iterator[Artefact]:
+    files = (one for one in entries if one.kind is Kind.FILE)
+    for parent, inside in groupby(files, lambda one: one.path.rpartition(b"/")[0]):
+        with folder_beneath(root, parent) as here, folder_beneath(target, parent) as to:
+            for one in inside:
+                yield _copy(here, to, one, algorithms)
+
+
+def _copy(here: int, to: int, entry: Entry, algorithms: tuple[str, ...]) -> Artefact:
+    """Copy one file and digest it in the same read; its date goes with it."""
+    name = entry.path.rpartition(b"/")[2]
+    digester = Digester(algorithms)
+    size = 0
+    with closed(open_file(here, name)) as old, closed(_create(to, name)) as new:
+        for piece in chunks(old):
+            digester.update(piece)
+            _write(new, piece, entry)
+            size += len(piece)
+        status = os.fstat(old)
+        if status.st_size != size:
+            raise StorageError(f"{show(entry.path)} changed while it was copied; retry")
+        os.utime(new, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    path = "data/" + os.fsdecode(entry.path)
+    return Artefact(path=path, size=size, digests=digester.digests())
+
+
+def _create(folder: int, name: bytes) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(name, flags, 0o644, dir_fd=folder)
+
+
+def _write(descriptor: int, data: bytes, entry: Entry) -> None:
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except OSError as error:
+        raise StorageError.at(f"the copy of {show(entry.path)}", error) from error
 
 
 def _require_carried(source: Path, entries: Sequence[Entry]) -> None:
@@ -286,24 +328,6 @@ def _tell(entries: Sequence[Entry], note: Callable[[str], None]) -> None:
             note(f"{show(one.path)}: an empty folder; no manifest can vouch for it")
         if reason := unportable(b"data/" + one.path):
             note(f"{show(one.path)}: may not survive elsewhere: {reason}")
-
-
-def _copy(
-    root: int, staged: Path, entry: Entry, algorithms: tuple[str, ...]
-) -> Artefact:
-    name = "data/" + os.fsdecode(entry.path)
-    sink = Sink(staged, name, algorithms=algorithms)
-    try:
-        with file_beneath(root, entry.path) as descriptor:
-            for piece in chunks(descriptor):
-                sink.write(piece)
-            status = os.fstat(descriptor)
-        if status.st_size != sink.size:
-            raise StorageError(f"{name} changed while it was copied; try again")
-    finally:
-        sink.close()
-    os.utime(staged / name, ns=(status.st_mtime_ns, status.st_mtime_ns))
-    return sink.finish()
 
 
 def publish(staged: Path, new: Path) -> None:
@@ -399,7 +423,7 @@ def _entries(
                 f"{path}: {name} has a line that is no entry: {show(line)!r};"
                 " verify the bag"
             )
-        digest, listed, _ = entry
+        _, digest, listed = entry
         file = os.fsdecode(plain(tagfiles.decode_path(listed)))
         yield file, Digest(algorithm, digest.decode().lower())
 
@@ -428,8 +452,8 @@ def _info(path: Path, root: int) -> tagfiles.Tags:
     declared = _declared(path, root)
     try:
         with file_beneath(root, declared.info_file.encode()) as descriptor:
-            recoded = tagfiles.Recoder(declared.codec).recode(chunks(descriptor))
-            lines = tagfiles.lines(recoded)
+            pieces = chunks(descriptor, most=tagfiles.LARGEST_INFO)
+            lines = tagfiles.lines(tagfiles.Recoder(declared.codec).recode(pieces))
             return tagfiles.parse_info(lines, strict=declared.is_strict)[0]
     except FileNotFoundError:  # RFC 8493 2.2.2: it is optional
         return ()
@@ -445,9 +469,8 @@ def _digest_tag_file(root: int, one: tagfiles.ManifestName) -> Digest:
 
 def _extent(root: int, tags: tagfiles.Tags) -> tuple[int, int]:
     for value in tagfiles.tagged(tags, "Payload-Oxum"):
-        size, dot, files = value.partition(".")
-        if dot and size.isdecimal() and files.isdecimal():
-            return int(files), int(size)
+        if oxum := tagfiles.parse_oxum(value):
+            return oxum[1], oxum[0]
     sizes = [
         one.size
         for one in walk(root)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 
 from pipeline.packaging import names, tagfiles
-from pipeline.packaging.contents import ABSENT, PAYLOAD, Column, Inventory, Listed
+from pipeline.packaging.contents import ABSENT, NOT, PAYLOAD, Column, Inventory
 from pipeline.packaging.names import show
 from pipeline.packaging.rules import ERROR, WARNING, Verdicts
 
@@ -40,6 +40,8 @@ class Holdings:
 
 def check_completeness(held: Holdings, verdicts: Verdicts) -> None:
     """Compare every manifest with the files, and the files with every manifest."""
+    for column in held.columns:
+        column.settle(len(held.inventory))
     _rename_twins(held, verdicts)
     _check_payload(held, verdicts)
     _check_tags(held, verdicts)
@@ -53,13 +55,13 @@ def check_algorithms(held: Holdings, verdicts: Verdicts) -> None:
         for one in columns:
             if not one.name.is_normal:  # RFC 8493 2.4
                 message = f"read as {one.name.algorithm}, which is how it is written"
-                file = show(one.name.file.encode(errors="surrogateescape"))
+                file = one.name.shown
                 verdicts.add("unknown-algorithm", file, message, severity=WARNING)
             if not one.hash:
                 _unknown(one, known, verdicts)
         if known and all(one.name.algorithm in tagfiles.WEAK for one in known):
             message = "md5 and sha1 can be forged; add sha512 for evidence"
-            verdicts.add("weak-algorithm", known[0].name.file, message)
+            verdicts.add("weak-algorithm", known[0].name.shown, message)
 
 
 def _unknown(one: Column, known: Sequence[Column], verdicts: Verdicts) -> None:
@@ -69,14 +71,14 @@ def _unknown(one: Column, known: Sequence[Column], verdicts: Verdicts) -> None:
         message = f"{shown} cannot be computed here; {covered} covers the files"
     else:
         message = f"{shown} cannot be computed here, and nothing else covers the files"
-    file = show(one.name.file.encode(errors="surrogateescape"))
+    file = one.name.shown
     severity = WARNING if known else ERROR
     verdicts.add("unknown-algorithm", file, message, severity=severity)
 
 
 def _check_payload(held: Holdings, verdicts: Verdicts) -> None:
     rows = len(held.inventory)
-    states = [one.states(rows) for one in held.payload]
+    states = [one.states for one in held.payload]
     if not states:
         return
     some = states[0] if len(states) == 1 else bytes(map(max, *states))
@@ -109,14 +111,14 @@ def _unlisted(held: Holdings, row: int, verdicts: Verdicts) -> None:
         verdicts.add("unlisted-file", path, "it stands in no payload manifest")
         return
     for column in held.payload:
-        if column.state(row) == Listed.NOT:
-            message = f"{column.name.file} does not list it, {listed} does"
+        if column.states[row] == NOT:
+            message = f"{column.name.shown} does not list it, {listed} does"
             severity = ERROR if held.strict else WARNING  # RFC 8493 3: before 1.0, may
             verdicts.add("incomplete-manifest", path, message, severity=severity)
 
 
 def _listing(columns: Sequence[Column], row: int) -> str:
-    return ", ".join(one.name.file for one in columns if one.state(row) != Listed.NOT)
+    return ", ".join(one.name.shown for one in columns if one.states[row] != NOT)
 
 
 # -------------------------------------------------------------------------- tag files
@@ -136,9 +138,9 @@ def _check_tags(held: Holdings, verdicts: Verdicts) -> None:
         if (name and name.is_tag) or _SEAL.fullmatch(path):
             continue
         for column in held.tags:
-            if column.state(row) != Listed.NOT:
+            if column.states[row] != NOT:
                 continue
-            message = f"{column.name.file} does not list it"
+            message = f"{column.name.shown} does not list it"
             if name:  # RFC 8493 2.2.1: payload manifests MUST be listed
                 severity = ERROR if held.strict else WARNING
                 verdicts.add("incomplete-manifest", shown, message, severity=severity)
@@ -158,9 +160,7 @@ def _tag_files(inventory: Inventory) -> Iterator[tuple[int, bytes]]:
 def _check_fetches(held: Holdings, verdicts: Verdicts) -> None:
     for row, size in held.fetches.items():
         path = show(held.inventory.paths[row])
-        lacking = [
-            one.name.file for one in held.payload if one.state(row) == Listed.NOT
-        ]
+        lacking = [one.name.shown for one in held.payload if one.states[row] == NOT]
         if lacking:  # RFC 8493 2.2.3
             message = f"fetch.txt lists it, {', '.join(lacking)} does not"
             verdicts.add("fetch-line", path, message)
@@ -194,7 +194,8 @@ def _rename_twins(held: Holdings, verdicts: Verdicts) -> None:
         if row in held.fetches:
             held.fetches[twin] = held.fetches.pop(row)
         inventory.renamed.add(row)
-        message = "listed in another Unicode form; taken for the same name"
+        listed = inventory.paths[row].decode(errors="replace")
+        message = f"listed as {listed!a}, in another Unicode form; taken for the same"
         verdicts.add("unicode-collision", show(inventory.paths[twin]), message)
 
 
@@ -211,7 +212,12 @@ def check_names(inventory: Inventory, verdicts: Verdicts) -> None:
             if is_form
             else ("case-collision", "case")
         )
-        message = f"differs from {show(first)!r} in {what} alone"
+        twin = (
+            show(first)
+            if code == "case-collision"
+            else ascii(first.decode(errors="replace"))
+        )
+        message = f"differs from {twin} in {what} alone"
         verdicts.add(code, show(other), message)
 
 

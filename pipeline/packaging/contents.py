@@ -19,12 +19,7 @@ ABSENT = -1  # the size of what is listed and not on disk
 PAYLOAD = b"data/"
 
 
-class Listed(IntEnum):
-    """How a manifest lists a file."""
-
-    NOT = 0
-    BARE = 1  # without a digest that can be checked
-    WHOLE = 2
+NOT, BARE, WHOLE = 0, 1, 2  # not listed; without a digest to check; with one
 
 
 class Listing(IntEnum):
@@ -72,33 +67,42 @@ class Inventory:
 
 
 class Column:
-    """What one manifest says: for each row whether it is listed, and its digest."""
+    """What one manifest says: for each row whether it is listed, and its digest.
+
+    ``states`` has a byte for each row, NOT, BARE or WHOLE, as far as it was noted, and
+    after ``settle`` for all of them.
+    """
 
     def __init__(self, name: ManifestName) -> None:
         self.name = name
         self.hash = HASHES.get(name.algorithm, "")
         self.width = _WIDTHS.get(self.hash, 0)
-        self._states = bytearray()
+        self.states = bytearray()
         self._digests = bytearray()
 
     def note(self, row: int, digest: bytes) -> Listing:
         """Note an entry with its hexadecimal digest; the first for a row stands."""
         fits = len(digest) == 2 * self.width
-        before = self.state(row)
-        if before is not Listed.NOT:
-            is_same = fits and unhexlify(digest) == self.digest(row)
-            return Listing.SAME if is_same or not self.width else Listing.OTHER
-        self._grow(row)
+        self.settle(row + 1)
+        if self.states[row] != NOT:
+            is_same = not self.width or (fits and unhexlify(digest) == self.digest(row))
+            return Listing.SAME if is_same else Listing.OTHER
         if not fits:
-            self._states[row] = Listed.BARE
+            self.states[row] = BARE
             return Listing.WIDTH if self.width else Listing.NEW
-        self._states[row] = Listed.WHOLE
+        self.states[row] = WHOLE
         self._digests[row * self.width : (row + 1) * self.width] = unhexlify(digest)
         return Listing.NEW
 
-    def state(self, row: int) -> Listed:
-        """Return how a row is listed."""
-        return Listed(self._states[row]) if row < len(self._states) else Listed.NOT
+    def take(self, row: int, digest: bytes) -> bool:
+        """Note an entry of the right width, if its row is new or has nothing yet."""
+        if row == len(self.states):
+            self.states.append(WHOLE)
+            self._digests += unhexlify(digest)
+            return True
+        if row < len(self.states) and self.states[row] != NOT:
+            return False
+        return self.note(row, digest) is Listing.NEW
 
     def digest(self, row: int) -> bytes:
         """Return the digest noted for a row."""
@@ -106,19 +110,15 @@ class Column:
 
     def move(self, old: int, new: int) -> None:
         """Give what was noted for one row to another that has nothing."""
-        self._grow(new)
-        self._states[new], self._states[old] = self._states[old], Listed.NOT
+        self.states[new], self.states[old] = self.states[old], NOT
         start, stop = new * self.width, (new + 1) * self.width
         self._digests[start:stop] = self.digest(old)
 
-    def states(self, rows: int) -> bytes:
-        """Return how each of so many rows is listed, one byte each."""
-        return bytes(self._states).ljust(rows, b"\0")
-
-    def _grow(self, row: int) -> None:
-        more = row + 1 - len(self._states)
+    def settle(self, rows: int) -> None:
+        """Have a byte, and room for a digest, for so many rows."""
+        more = rows - len(self.states)
         if more > 0:
-            self._states.extend(bytes(more))
+            self.states.extend(bytes(more))
             self._digests.extend(bytes(more * self.width))
 
 
@@ -142,23 +142,26 @@ def survey(root: int, verdicts: Verdicts) -> Inventory:
 
 
 def _say_special(entry: Entry, verdicts: Verdicts) -> None:
-    path = show(entry.path)
+    path, code = show(entry.path), "special-file"
     match entry.kind:
         case Kind.UNREADABLE:
-            is_payload = path.startswith("data")
-            code = "missing-file" if is_payload else "tag-missing-file"
+            code = _unreadable(entry.path)
             message = f"a folder that cannot be looked into: {entry.detail}"
         case Kind.TOO_DEEP:
             code = "limit"
             message = f"folders deeper than {DEEPEST} are not looked into"
         case Kind.LINK:
-            code = "special-file"
             where = show(os.fsencode(entry.detail))
             message = f"a symbolic link to {where!r}, not followed"
         case _:
-            code = "special-file"
             message = f"a {entry.kind}, not opened"
     verdicts.add(code, path, message)
+
+
+def _unreadable(path: bytes) -> str:
+    if not path:
+        return "not-a-bag"
+    return "missing-file" if (path + b"/").startswith(PAYLOAD) else "tag-missing-file"
 
 
 def _say_linked(entries: list[Entry], verdicts: Verdicts) -> None:

@@ -9,11 +9,12 @@ processes cost more to start than they save below a million files.
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
-from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
+from typing import NamedTuple
 
 from pipeline.packaging.walk import (
     Irregular,
@@ -37,8 +38,7 @@ class Failure(StrEnum):
     UNREADABLE = "unreadable"
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A file to digest, by which of hashlib's algorithms; ``row`` is the caller's."""
 
     row: int
@@ -47,13 +47,12 @@ class Job:
     hashes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The digests of a file by algorithm, or why there are none."""
+class Outcome(NamedTuple):
+    """The digests of a file, in the order asked for, or why there are none."""
 
     row: int
     size: int = 0
-    digests: tuple[tuple[str, bytes], ...] = ()
+    digests: tuple[bytes, ...] = ()
     failure: Failure = Failure.NONE
     reason: str = ""
 
@@ -101,22 +100,13 @@ def _small(root: int, jobs: Iterable[Job]) -> Iterator[Outcome]:
 def _small_one(folder: int, name: bytes, job: Job) -> Outcome:
     descriptor = open_file(folder, name)
     try:
-        data = os.read(descriptor, LARGE)
-        if len(data) < LARGE:
-            digests = tuple((one, _digest(one, data)) for one in job.hashes)
-            return Outcome(job.row, len(data), digests)
-        return _streamed(job, _rest(data, descriptor))  # it grew since it was listed
+        data = os.read(descriptor, job.size + 1)  # a buffer no larger than it needs
+        if len(data) <= job.size:
+            digests = [getattr(hashlib, one)(data).digest() for one in job.hashes]
+            return Outcome(job.row, len(data), tuple(digests))
+        return _streamed(job, chain((data,), chunks(descriptor)))  # it grew meanwhile
     finally:
         os.close(descriptor)
-
-
-def _digest(algorithm: str, data: bytes) -> bytes:
-    return hashlib.new(algorithm, data).digest()
-
-
-def _rest(data: bytes, descriptor: int) -> Iterator[bytes]:
-    yield data
-    yield from chunks(descriptor)
 
 
 def _streamed(job: Job, pieces: Iterable[bytes]) -> Outcome:
@@ -126,7 +116,7 @@ def _streamed(job: Job, pieces: Iterable[bytes]) -> Outcome:
         size += len(piece)
         for one in hashes:
             one.update(piece)
-    return Outcome(job.row, size, _finished(job, hashes))
+    return Outcome(job.row, size, tuple(one.digest() for one in hashes))
 
 
 def _large(root: int, job: Job, hashers: Executor) -> Outcome:
@@ -154,14 +144,7 @@ def _threaded(job: Job, descriptor: int, hashers: Executor) -> Outcome:
         finally:
             for one in working:
                 one.result()
-    return Outcome(job.row, size, _finished(job, hashes))
-
-
-def _finished(
-    job: Job, hashes: Sequence["hashlib._Hash"]
-) -> tuple[tuple[str, bytes], ...]:
-    digests = (one.digest() for one in hashes)
-    return tuple(zip(job.hashes, digests, strict=True))
+    return Outcome(job.row, size, tuple(one.digest() for one in hashes))
 
 
 def _failed(job: Job, error: OSError) -> Outcome:

@@ -7,7 +7,7 @@ out; small departures that readers forgive are told once for each manifest.
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from pipeline.model import Severity
@@ -17,14 +17,15 @@ from pipeline.packaging.names import show
 from pipeline.packaging.rules import WARNING, Verdicts
 
 MOST_ROWS = 5_000_000  # paths of one bag that are kept in memory
-_PLAIN = re.compile(rb"[%\\\x00*]|\.\.|//|\./|/\Z|/\.\Z").search
 
+MOST_JUNK = 1000  # lines that are no entries, told one by one
+_ENTRY = "'checksum filepath'"
+_FULL = f"only the first {MOST_ROWS:,} paths of the bag were read"
 _FETCH = tagfiles.ManifestName(file="fetch.txt", is_tag=False, algorithm="")
-_FORGIVEN = {  # what is told once for each manifest, by its code
-    "dot": ("malformed-line", "paths begin with './' or double a slash"),
-    "star": ("malformed-line", "paths with the '*' of md5sum (RFC 8493 6.1.3)"),
-    "slash": ("malformed-line", "lines escaped by GNU's backslash (RFC 8493 6.1.3)"),
-    "blank": ("malformed-line", "blank lines"),
+_FORGIVEN = {  # small departures, told once for each manifest
+    "dot": "paths begin with './' or double a slash",
+    "star": "paths begin with the '*' of md5sum (RFC 8493 6.1.3)",
+    "slash": "lines are escaped with the backslash of GNU's tools (RFC 8493 6.1.3)",
 }
 
 
@@ -38,50 +39,47 @@ class Reader:
         self._verdicts = verdicts
         self._strict = strict
         self._forgiven: Counter[str] = Counter()
+        self._junk = tagfiles.Heap()
 
     def read(self, name: tagfiles.ManifestName, lines: Iterable[bytes]) -> Column:
         """Read one manifest."""
         column = Column(name)
-        self._forgiven.clear()
+        self._forgiven, self._junk = Counter(), tagfiles.Heap(MOST_JUNK)
+        usual = _usual(column)
+        add, paths = self._inventory.add, self._inventory.paths
         for number, line in enumerate(lines, 1):
-            if len(self._inventory) >= MOST_ROWS:
-                message = f"only the first {MOST_ROWS:,} paths of the bag were read"
-                self._verdicts.add("limit", name.file, message)
+            if len(paths) >= MOST_ROWS:
+                self._verdicts.add("limit", name.shown, _FULL)
                 break
-            self._line(column, number, line)
+            match = usual(line)
+            if not match or not column.take(add(match[2]), match[1]):
+                self._line(column, number, line)
         for what, count in self._forgiven.items():
-            code, words = _FORGIVEN[what]
-            self._verdicts.add(code, name.file, f"{count} {words}", severity=WARNING)
+            message = f"{count} {_FORGIVEN[what]}"
+            self._verdicts.add("malformed-line", name.shown, message, severity=WARNING)
+        self._verdicts.extend(self._junk.told("malformed-line", name.shown, _ENTRY))
         return column
 
     def _line(self, column: Column, number: int, line: bytes) -> None:
-        entry = tagfiles.parse_entry(line) if b"\0" not in line else None
-        if entry is None or len(line) > tagfiles.LONGEST:
-            self._junk(column, number, line)
+        entry = tagfiles.parse_entry(line)
+        if entry is None or len(line) > tagfiles.LONGEST or b"\0" in line:
+            self._junk.add(number, line)
             return
-        digest, listed, is_slashed = entry
-        if is_slashed:
+        slash, digest, path = entry
+        if slash:
             self._forgiven["slash"] += 1
-        path = listed
-        if column.name.is_tag or not path.startswith(PAYLOAD) or _PLAIN(path):
-            path = self._path(column, number, listed)
-        if path:
-            self._note(column, number, path, digest)
-
-    def _junk(self, column: Column, number: int, line: bytes) -> None:
-        if not line.strip():
-            self._forgiven["blank"] += 1
+            path = tagfiles.unslash(path)
+        path = self._path(column, number, path)
+        if not path:
             return
-        what = "too long to be" if len(line) > tagfiles.LONGEST else "not"
-        message = f"line {number} is {what} 'checksum filepath': {show(line[:200])!r}"
-        self._verdicts.add("malformed-line", column.name.file, message)
+        came = column.note(self._inventory.add(path), digest)
+        if came is not Listing.NEW:
+            self._say(came, column, number, path, digest)
 
-    def _note(self, column: Column, number: int, path: bytes, digest: bytes) -> None:
-        row = self._inventory.add(path)
-        came = column.note(row, digest)
-        if came is Listing.NEW:
-            return
-        where = f"{column.name.file} line {number}"
+    def _say(
+        self, came: Listing, column: Column, number: int, path: bytes, digest: bytes
+    ) -> None:
+        where = f"{column.name.shown} line {number}"
         if came is Listing.WIDTH:
             message = (
                 f"{where}: a digest of {len(digest)} digits,"
@@ -100,7 +98,7 @@ class Reader:
 
     def _path(self, column: Column, number: int, listed: bytes) -> bytes:
         """Return the path a line means, or nothing where it may mean none."""
-        where = f"{column.name.file} line {number}"
+        where = f"{column.name.shown} line {number}"
         path = self._starless(listed)
         if reason := names.unsafe(path):
             self._verdicts.add("unsafe-path", show(path), f"{where}: {reason}")
@@ -161,14 +159,14 @@ class Reader:
             tagfiles.ManifestName(file="fetch.txt", is_tag=False, algorithm="")
         )
         rows: dict[int, int | None] = {}
+        self._forgiven, self._junk = Counter(), tagfiles.Heap(MOST_JUNK)
         for number, line in enumerate(lines, 1):
             if len(self._inventory) >= MOST_ROWS:
-                message = f"only the first {MOST_ROWS:,} paths of the bag were read"
-                self._verdicts.add("limit", "fetch.txt", message)
+                self._verdicts.add("limit", "fetch.txt", _FULL)
                 break
             fetch = tagfiles.parse_fetch(line) if b"\0" not in line else None
             if fetch is None or len(line) > tagfiles.LONGEST:
-                self._bad_fetch(number, line)
+                self._junk.add(number, line)
                 continue
             path = self._path(column, number, fetch.path)
             if not path:
@@ -181,12 +179,18 @@ class Reader:
             if reason := refused(fetch.url):
                 message = f"fetch.txt line {number}: {reason}"
                 self._verdicts.add("fetch-refused", show(path), message)
+        form = "'url length filepath'"
+        self._verdicts.extend(self._junk.told("fetch-line", "fetch.txt", form))
         return rows
 
-    def _bad_fetch(self, number: int, line: bytes) -> None:
-        severity = None if line.strip() else WARNING
-        message = f"line {number} is not 'url length filepath': {show(line[:200])!r}"
-        self._verdicts.add("fetch-line", "fetch.txt", message, severity=severity)
+
+def _usual(column: Column) -> Callable[[bytes], re.Match[bytes] | None]:
+    """Return a test for lines that need no second look, which are nearly all."""
+    if column.name.is_tag or not column.width:
+        return re.compile(rb"(?!)()()").match
+    part = rb"[^/.%*\\\x00][^/%*\\\x00]{0,254}"  # starts with no dot, holds nothing odd
+    pattern = rb"([0-9A-Fa-f]{%d})[ \t]+(data(?:/%s)+)" % (2 * column.width, part)
+    return re.compile(pattern, re.DOTALL).fullmatch
 
 
 def refused(url: str) -> str:

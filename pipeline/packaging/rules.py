@@ -6,6 +6,7 @@ report neither endless nor one-sided.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.model import Finding, Severity
@@ -156,7 +157,7 @@ class Verdicts:
         if len(self._kept[key]) < self._limit:
             self._kept[key].append(finding(code, path, message, severity=severity))
 
-    def extend(self, findings: tuple[Finding, ...]) -> None:
+    def extend(self, findings: Iterable[Finding]) -> None:
         """Note findings made elsewhere."""
         for one in findings:
             self.add(one.code, one.path, one.message, severity=one.severity)

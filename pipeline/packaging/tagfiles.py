@@ -18,6 +18,7 @@ from pipeline.model import Finding, Severity
 from pipeline.packaging.names import show
 from pipeline.packaging.rules import WARNING, finding
 
+LARGEST_INFO = 1 << 20  # bytes of bag-info.txt that are read
 LONGEST = 1 << 18  # bytes of one line; the longest path Linux opens at once is 4096
 VERSIONS = ("0.93", "0.94", "0.95", "0.96", "0.97", "1.0")
 DECLARATION = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
@@ -215,7 +216,7 @@ _ONCE = {  # RFC 8493 2.2.2: MUST NOT, and SHOULD NOT, be repeated
     "bag-group-identifier": Severity.WARNING,
     "bag-count": Severity.WARNING,
 }
-_DATE = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
+_DATE = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
 
 Tags = tuple[tuple[str, str], ...]
 
@@ -224,30 +225,54 @@ def parse_info(
     data: Iterable[bytes], *, file: str = "bag-info.txt", strict: bool = True
 ) -> tuple[Tags, tuple[Finding, ...]]:
     """Read metadata lines, in order; continued lines are joined by a space."""
-    tags: list[tuple[str, str]] = []
-    findings = []
+    pattern = _STRICT_LINE if strict else _LOOSE_LINE
+    values: list[tuple[str, list[str]]] = []
+    odd = Heap()
     for number, raw in enumerate(data, 1):
         line = raw.decode(errors="replace")
-        if tags and line[:1] in (" ", "\t") and line.strip():
-            label, value = tags[-1]
-            tags[-1] = (label, f"{value} {line.strip()}")
+        if values and line[:1] in (" ", "\t") and line.strip():
+            values[-1][1].append(line.strip())
             continue
-        match = (_STRICT_LINE if strict else _LOOSE_LINE).fullmatch(line)
-        if not match:
-            findings.append(_bad_info(file, number, line, strict=strict))
+        match = pattern.fullmatch(line)
+        if not match or "\0" in line or len(raw) > LONGEST:
+            odd.add(number, raw)
             match = _LOOSE_LINE.fullmatch(line)
         if match:
-            tags.append((match[1], match[2].rstrip()))
-    return tuple(tags), (*findings, *_info_rules(tuple(tags), file))
+            values.append((match[1], [match[2].rstrip()]))
+    tags = tuple((label, " ".join(parts)) for label, parts in values)
+    findings = odd.told("bag-info", file, "'Label: value'")
+    return tags, (*findings, *_info_rules(tags, file))
 
 
-def _bad_info(file: str, number: int, line: str, *, strict: bool) -> Finding:
-    if not line.strip():
-        message = f"line {number} is blank"
-        return finding("bag-info", file, message, severity=WARNING)
-    form = "'Label: value'" if strict else "'Label: value', in any spacing"
-    message = f"line {number} is {show(line.encode())!r}, not {form}"
-    return finding("bag-info", file, message)
+class Heap:
+    """Lines that are not as they should be: the first few, and how many in all."""
+
+    def __init__(self, most: int = 20) -> None:
+        self._most = most
+        self._lines: list[tuple[int, bytes]] = []
+        self._count = 0
+        self._blank = 0
+
+    def add(self, number: int, line: bytes) -> None:
+        """Note a line; a blank one is only counted."""
+        if not line.strip():
+            self._blank += 1
+            return
+        self._count += 1
+        if self._count <= self._most:
+            self._lines.append((number, line[:200]))
+
+    def told(self, code: str, file: str, form: str) -> Iterator[Finding]:
+        """Tell the lines as findings; blank ones are a warning."""
+        for number, line in self._lines:
+            message = f"line {number} is {show(line)!r}, not {form}"
+            yield finding(code, file, message)
+        if self._count > self._most:
+            message = f"{self._count - self._most} more lines are not {form}"
+            yield finding(code, file, message)
+        if self._blank:
+            message = f"{self._blank} blank lines"
+            yield finding(code, file, message, severity=WARNING)
 
 
 def _info_rules(tags: Tags, file: str) -> Iterator[Finding]:
@@ -267,7 +292,14 @@ def tagged(tags: Tags, label: str) -> tuple[str, ...]:
     return tuple(value for name, value in tags if name.lower() == label.lower())
 
 
-_COUNT = re.compile(r"(\d+) of (\d+|\?)")
+_COUNT = re.compile(r"([0-9]{1,18}) of ([0-9]{1,18}|\?)")
+_OXUM = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")
+
+
+def parse_oxum(value: str) -> tuple[int, int] | None:
+    """Read a Payload-Oxum: octets and files, or nothing where it is none."""
+    match = _OXUM.fullmatch(value)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def bad_count(value: str) -> str:
@@ -277,7 +309,7 @@ def bad_count(value: str) -> str:
     if not match:
         return f"Bag-Count is {shown!r}, not 'N of T' or 'N of ?'"
     number, total = match.groups()
-    if int(number[:18]) == 0 or (total != "?" and int(number[:18]) > int(total[:18])):
+    if int(number) == 0 or (total != "?" and int(number) > int(total)):
         return f"Bag-Count is {shown!r}, which counts past its end"
     return ""
 
@@ -320,6 +352,7 @@ _ENCODED = re.compile(rb"%(25|0[Aa]|0[Dd])")
 _DECODED = {b"25": b"%", b"0A": b"\n", b"0D": b"\r"}
 _BARE_PERCENT = re.compile(rb"%(?!25|0[AaDd])")
 _SLASHED = re.compile(rb"\\(.)", re.DOTALL)
+_GNU = {b"n": b"\n", b"r": b"\r"}
 
 HASHES: Mapping[str, str] = MappingProxyType(  # normalised name: hashlib's
     {
@@ -342,6 +375,11 @@ class ManifestName:
     algorithm: str  # normalised: lower case, letters and digits (RFC 8493 2.4)
 
     @property
+    def shown(self) -> str:
+        """Return the name as it can be printed."""
+        return show(self.file.encode(errors="surrogateescape"))
+
+    @property
     def is_normal(self) -> bool:
         """Tell whether the file is named as RFC 8493 2.4 wants."""
         prefix = "tagmanifest" if self.is_tag else "manifest"
@@ -357,18 +395,18 @@ def parse_manifest_name(file: str) -> ManifestName | None:
     return ManifestName(file=file, is_tag=bool(match[1]), algorithm=algorithm)
 
 
-def parse_entry(line: bytes) -> tuple[bytes, bytes, bool] | None:
-    """Split ``checksum filepath``; the last value says GNU's backslash stood before it.
+def parse_entry(line: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Split ``checksum filepath``, and the backslash that may stand before it.
 
-    RFC 8493 6.1.3 tells of the backslash; the path then comes without its escapes.
+    GNU's tools put one there when the path is escaped as ``unslash`` reads it.
     """
     match = _ENTRY(line)
-    if not match:
-        return None
-    slash, digest, path = match.groups()
-    if slash:
-        path = _SLASHED.sub(lambda m: {b"n": b"\n"}.get(m[1], m[1]), path)
-    return digest, path, bool(slash)
+    return (match[1], match[2], match[3]) if match else None
+
+
+def unslash(path: bytes) -> bytes:
+    """Read a path that GNU's tools escaped with backslashes (RFC 8493 6.1.3)."""
+    return _SLASHED.sub(lambda match: _GNU.get(match[1], match[1]), path)
 
 
 def encode_path(path: bytes) -> bytes:

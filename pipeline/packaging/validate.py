@@ -7,6 +7,7 @@ custody log and of WARC files stand elsewhere and add to the findings.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,15 +21,14 @@ from pipeline.packaging.completeness import (
     check_completeness,
     check_names,
 )
-from pipeline.packaging.contents import PAYLOAD, Column, Listed, survey
+from pipeline.packaging.contents import PAYLOAD, WHOLE, Column, survey
 from pipeline.packaging.hashing import LARGE, Failure, Job, Outcome, digest_files
 from pipeline.packaging.listing import Reader
 from pipeline.packaging.names import show
 from pipeline.packaging.rules import Verdicts
 from pipeline.packaging.walk import chunks, file_beneath, opened
 
-LARGEST_INFO = 1 << 24  # bytes of bag-info.txt that are read
-LARGEST_DECLARATION = 1 << 12
+LARGEST_DECLARATION = 1 << 12  # bytes; two lines take sixty
 Progress = Callable[[int, int], None]
 
 
@@ -140,7 +140,7 @@ class _Bag:
             path=path,
             level=level,
             version=self._declared.version,
-            algorithms=tuple(sorted(payload)),
+            algorithms=tuple(show(one.encode()) for one in sorted(payload)),
             files=self._files,
             bytes=self._bytes,
         )
@@ -151,9 +151,11 @@ class _Bag:
         try:
             with file_beneath(self._root, b"bagit.txt") as descriptor:
                 data = os.read(descriptor, LARGEST_DECLARATION)
+        except FileNotFoundError:
+            self._verdicts.add("not-a-bag", "bagit.txt", "there is no bagit.txt")
+            return tagfiles.Declaration()
         except OSError as error:
-            why = error.strerror or "it is no regular file"
-            self._verdicts.add("not-a-bag", "bagit.txt", f"no declaration: {why}")
+            self._verdicts.add("not-a-bag", "bagit.txt", f"cannot be read: {error}")
             return tagfiles.Declaration()
         declared, findings = tagfiles.parse_declaration(data)
         self._verdicts.extend(findings)
@@ -187,15 +189,15 @@ class _Bag:
         """Yield the lines of a tag file, nothing where there is none."""
         if not self._inventory.is_present(os.fsencode(file)):
             return
-        recoder = tagfiles.Recoder(self._declared.codec)
+        recoder, shown = tagfiles.Recoder(self._declared.codec), show(os.fsencode(file))
         try:
             with file_beneath(self._root, os.fsencode(file)) as descriptor:
                 pieces = recoder.recode(chunks(descriptor, most=most))
                 yield from tagfiles.lines(pieces)
         except OSError as error:
             why = error.strerror or "it is no regular file"
-            self._verdicts.add("tag-missing-file", file, f"cannot be read: {why}")
-        self._say_encoding(file, recoder)
+            self._verdicts.add("tag-missing-file", shown, f"cannot be read: {why}")
+        self._say_encoding(shown, recoder)
 
     def _say_encoding(self, file: str, recoder: tagfiles.Recoder) -> None:
         if recoder.is_broken:
@@ -211,11 +213,11 @@ class _Bag:
     def _check_info(self, level: Level) -> None:
         file = self._declared.info_file
         row = self._inventory.row(file.encode())
-        if row is not None and self._inventory.sizes[row] > LARGEST_INFO:
-            message = f"only its first {LARGEST_INFO:,} bytes were read"
+        if row is not None and self._inventory.sizes[row] > tagfiles.LARGEST_INFO:
+            message = f"only its first {tagfiles.LARGEST_INFO:,} bytes were read"
             self._verdicts.add("limit", file, message)
         tags, findings = tagfiles.parse_info(
-            self._lines(file, most=LARGEST_INFO),
+            self._lines(file, most=tagfiles.LARGEST_INFO),
             file=file,
             strict=self._declared.is_strict,
         )
@@ -227,10 +229,10 @@ class _Bag:
 
     def _check_oxum(self, tags: tagfiles.Tags, file: str, level: Level) -> None:
         stated = tagfiles.tagged(tags, "Payload-Oxum")
-        found = f"{self._bytes}.{self._files}"
         for one in stated:
-            if one != found:
-                message = f"Payload-Oxum is {show(one.encode())!r}, the payload {found}"
+            if tagfiles.parse_oxum(one) != (self._bytes, self._files):
+                found = f"the payload is {self._bytes}.{self._files}"
+                message = f"Payload-Oxum is {show(one.encode())!r}, {found}"
                 self._verdicts.add("oxum-mismatch", file, message)
         if not stated and level is Level.OXUM:
             message = (
@@ -241,56 +243,64 @@ class _Bag:
     # ---------------------------------------------------------------- digests
 
     def _check_digests(self, progress: Progress) -> None:
-        rows = range(len(self._inventory))
         sizes = self._inventory.sizes
-        large = [job for row in rows if sizes[row] >= LARGE and (job := self._job(row))]
-        small = (
-            job for row in rows if 0 <= sizes[row] < LARGE and (job := self._job(row))
-        )
         total, done = sum(size for size in sizes if size > 0), 0
         progress(done, total)
-        for outcome in digest_files(self._root, large, small):
-            self._judge(outcome)
+        large = list(self._jobs(LARGE, sys.maxsize))
+        for outcome in digest_files(self._root, large, self._jobs(0, LARGE)):
+            if outcome.failure:
+                self._say_failed(outcome)
+            else:
+                self._compare(outcome)
             done += outcome.size
             progress(done, total)
 
-    def _job(self, row: int) -> Job | None:
-        hashes = {
-            one.hash: None for one in self._columns if one.state(row) == Listed.WHOLE
-        }
-        if not hashes:
-            return None
-        path, size = self._inventory.paths[row], self._inventory.sizes[row]
-        return Job(row, path, size, tuple(hashes))
+    def _jobs(self, least: int, below: int) -> Iterator[Job]:
+        """Yield what is to be digested, of the files of certain sizes, as it stands."""
+        states = [column.states for column in self._columns]
+        hashes: dict[tuple[int, ...], tuple[str, ...]] = {}
+        rows = zip(self._inventory.paths, self._inventory.sizes, *states, strict=True)
+        for row, (path, size, *listed) in enumerate(rows):
+            if least <= size < below:
+                how = tuple(listed)
+                if how not in hashes:
+                    hashes[how] = tuple({one.hash: None for one in self._whole(row)})
+                if hashes[how]:
+                    yield Job(row, path, size, hashes[how])
 
-    def _judge(self, outcome: Outcome) -> None:
+    def _whole(self, row: int) -> list[Column]:
+        return [one for one in self._columns if one.states[row] == WHOLE]
+
+    def _say_failed(self, outcome: Outcome) -> None:
         path = self._inventory.paths[outcome.row]
-        tag = "" if path.startswith(PAYLOAD) else "tag-"
-        if outcome.failure:
-            code, message = _FAILURES[outcome.failure]
-            code = code if code == "special-file" else tag + code
-            self._verdicts.add(code, show(path), f"{message}: {outcome.reason}")
-            return
-        size = self._inventory.sizes[outcome.row]
-        if outcome.size != size:
-            message = (
-                f"{size} bytes when it was listed, {outcome.size} when it was read"
-            )
-            self._verdicts.add(f"{tag}size-mismatch", show(path), message)
-        self._compare(outcome, f"{tag}digest-mismatch", show(path))
+        code, message = _FAILURES[outcome.failure]
+        if code != "special-file" and not path.startswith(PAYLOAD):
+            code = f"tag-{code}"
+        self._verdicts.add(code, show(path), f"{message}: {outcome.reason}")
 
-    def _compare(self, outcome: Outcome, code: str, path: str) -> None:
-        found = dict(outcome.digests)
-        for column in self._columns:
-            if column.state(outcome.row) != Listed.WHOLE:
-                continue
-            expected = column.digest(outcome.row)
+    def _compare(self, outcome: Outcome) -> None:
+        row, size, digests = outcome.row, outcome.size, outcome.digests
+        columns = self._whole(row)
+        if size == self._inventory.sizes[row] and digests == tuple(
+            [column.digest(row) for column in columns]
+        ):
+            return
+        path = self._inventory.paths[row]
+        tag = "" if path.startswith(PAYLOAD) else "tag-"
+        if size != self._inventory.sizes[row]:
+            listed = self._inventory.sizes[row]
+            message = f"{listed} bytes when it was listed, {size} when it was read"
+            self._verdicts.add(f"{tag}size-mismatch", show(path), message)
+        names = dict.fromkeys(column.hash for column in columns)
+        found = dict(zip(names, digests, strict=True))
+        for column in columns:
+            expected = column.digest(row)
             if found[column.hash] != expected:
                 message = (
-                    f"{column.name.file} says {expected.hex()},"
+                    f"{column.name.shown} says {expected.hex()},"
                     f" found {found[column.hash].hex()}"
                 )
-                self._verdicts.add(code, path, message)
+                self._verdicts.add(f"{tag}digest-mismatch", show(path), message)
 
 
 _FAILURES = {
@@ -306,17 +316,24 @@ def find_bags(folder: Path) -> Iterator[Path]:
     A bag is known by bagit.txt, data/, bag-info.txt or a manifest. No bag is looked
     for inside a bag, through a link, or in ``.muniment``. Raises StorageError.
     """
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        entries = _entries(here)
+        if any(_marks_a_bag(one) for one in entries):
+            yield here
+        else:
+            below = (one for one in entries if one.is_dir(follow_symlinks=False))
+            waiting += [here / one.name for one in below if one.name != ".muniment"]
+
+
+def _entries(folder: Path) -> "list[os.DirEntry[str]]":
+    """List a folder backwards, so that a stack gives it back in order."""
     try:
         with os.scandir(folder) as listed:
-            entries = sorted(listed, key=lambda entry: entry.name)
-        if any(_marks_a_bag(entry) for entry in entries):
-            yield folder
-            return
+            return sorted(listed, key=lambda entry: entry.name, reverse=True)
     except OSError as error:
         raise StorageError.at(folder, error) from error
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False) and entry.name != ".muniment":
-            yield from find_bags(folder / entry.name)
 
 
 def _marks_a_bag(entry: "os.DirEntry[str]") -> bool:

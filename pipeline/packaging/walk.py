@@ -10,9 +10,9 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 DEEPEST = 500  # folders within folders; more is taken for an attack, and said
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -49,8 +49,7 @@ _KINDS = {
 _PIECE = 1 << 20  # bytes read at a time
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):  # made by the million: a dataclass takes four times as long
     """One name in a folder: its path from the top, with slashes, and what it is."""
 
     path: bytes
@@ -64,6 +63,15 @@ class Entry:
 
 class Irregular(OSError):  # noqa: N818 - an OSError by another name
     """What was opened is no regular file."""
+
+
+@contextmanager
+def closed(descriptor: int) -> Iterator[int]:
+    """Yield an open descriptor and close it in the end."""
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -123,7 +131,8 @@ def names(folder: int) -> list[str]:
 def chunks(descriptor: int, *, most: int | None = None) -> Iterator[bytes]:
     """Yield the bytes of an open file, at most so many. Raises OSError."""
     left = sys.maxsize if most is None else most
-    while left > 0 and (piece := os.read(descriptor, min(_PIECE, left))):
+    size = min(_PIECE, os.fstat(descriptor).st_size + 1)  # small files, small buffers
+    while left > 0 and (piece := os.read(descriptor, min(size, left))):
         left -= len(piece)
         yield piece
 
