@@ -72,6 +72,11 @@ class Series:
         return statistics.median(cost.seconds for cost in self.costs)
 
     @property
+    def cpu(self) -> float:
+        """Tell the median of the processor times."""
+        return statistics.median(cost.cpu for cost in self.costs)
+
+    @property
     def resident(self) -> float:
         """Tell the most megabytes of any round."""
         return max(cost.resident for cost in self.costs) / MB

@@ -58,7 +58,8 @@ def _outcome(
 def tell(bench: Bench, series: Mapping[str, Series]) -> None:
     """Print one bench as a table and a list."""
     print(f"\n{bench.name}: {bench.job}")
-    print(f"  {'':{GAP}}{'wall s':>9}{bench.unit:>13}{'resident MB':>13}{'rounds':>8}")
+    columns = f"{'wall s':>9}{'cpu s':>9}{bench.unit:>13}{'resident MB':>13}"
+    print(f"  {'':{GAP}}{columns}{'rounds':>8}")
     for one in bench.contenders:
         print(f"  {one.name:{GAP}}{_row(bench, series[one.name])}")
     for outcome in outcomes(bench, series):
@@ -74,8 +75,8 @@ def _row(bench: Bench, found: Series) -> str:
         return f"   absent: {found.absent}"
     if found.failure:
         return "   FAILED"
-    rate = f"{bench.amount / found.seconds:13,.0f}"
-    return f"{found.seconds:9.2f}{rate}{found.resident:13.0f}{len(found.costs):8}"
+    times = f"{found.seconds:9.2f}{found.cpu:9.2f}{bench.amount / found.seconds:13,.0f}"
+    return f"{times}{found.resident:13.0f}{len(found.costs):8}"
 
 
 def record(bench: Bench, series: Mapping[str, Series]) -> dict[str, object]:
@@ -101,6 +102,7 @@ def _record(bench: Bench, found: Series) -> dict[str, object]:
     return {
         "seconds": [round(cost.seconds, 4) for cost in found.costs],
         "median": round(found.seconds, 4),
+        "cpu": round(found.cpu, 4),
         "rate": round(bench.amount / found.seconds, 2),
         "resident_mb": round(found.resident, 1),
         "growth_mb": round(found.growth, 1),

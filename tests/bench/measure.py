@@ -1,4 +1,4 @@
-"""Child processes, measured: wall time and the most memory they ever held.
+"""Child processes, measured: wall time, processor time, the most memory they held.
 
 The peak is what the kernel reports for the child and all it waited for (getrusage(2)).
 Linux lets a child inherit the peak of the process that started it, so no figure is below
@@ -31,21 +31,23 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What it took: seconds on the wall, and bytes resident at the peak."""
+    """What it took: seconds on the wall and of all cores, bytes resident at the peak."""
 
     seconds: float
+    cpu: float
     resident: int
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(
             seconds=self.seconds + other.seconds,
+            cpu=self.cpu + other.cpu,
             resident=max(self.resident, other.resident),
         )
 
 
 def run_steps(steps: Sequence[Step], folder: Path) -> Cost:
     """Run one step after the other and add up what they cost."""
-    total = Cost(seconds=0.0, resident=0)
+    total = Cost(seconds=0.0, cpu=0.0, resident=0)
     for step in steps:
         total += run(step, folder)
     return total
@@ -72,7 +74,8 @@ def run(step: Step, folder: Path) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != step.exit:
         raise WrongError(_last_words(step, process.returncode, folder))
-    return Cost(seconds=seconds, resident=usage.ru_maxrss * 1024)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Cost(seconds=seconds, cpu=cpu, resident=usage.ru_maxrss * 1024)
 
 
 def _last_words(step: Step, status: int, folder: Path) -> str:
