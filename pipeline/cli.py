@@ -111,7 +111,7 @@ def app(
 @command
 def check(session: Session, manifests: tuple[str, ...]) -> Exit:
     """Validate manifests; every problem at once, nothing fetched."""
-    from pipeline import manifest  # noqa: PLC0415 - start-up time
+    from pipeline.intake import manifest  # noqa: PLC0415 - start-up time
 
     checked = [manifest.check(Path(name)) for name in manifests]
     problems = [problem for _, found in checked for problem in found]
@@ -135,7 +135,7 @@ def check(session: Session, manifests: tuple[str, ...]) -> Exit:
 @command
 def schema(_: Session) -> None:
     """Print the JSON Schema of a manifest, for editors."""
-    from pipeline import manifest  # noqa: PLC0415 - start-up time
+    from pipeline.intake import manifest  # noqa: PLC0415 - start-up time
 
     terminal.say_json(manifest.schema())
 
@@ -146,7 +146,8 @@ def schema(_: Session) -> None:
 @command
 def plan(session: Session, manifest_file: str, only: tuple[str, ...]) -> None:
     """Show what a run would fetch and what each site will see; touch no network."""
-    from pipeline import manifest, plan  # noqa: PLC0415 - start-up time
+    from pipeline import plan  # noqa: PLC0415 - start-up time
+    from pipeline.intake import manifest  # noqa: PLC0415 - likewise
 
     config = session.config()
     read = manifest.read(Path(manifest_file), operator=config.operator)
@@ -203,9 +204,10 @@ def run(
     quiet: bool,
 ) -> Exit:
     """Visit every source, keep what came, and bag it."""
-    from pipeline import job, manifest  # noqa: PLC0415 - start-up time
+    from pipeline import job  # noqa: PLC0415 - start-up time
     from pipeline.capture import address  # noqa: PLC0415 - likewise
     from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
+    from pipeline.intake import manifest  # noqa: PLC0415 - likewise
 
     config = session.config()
     read = [manifest.read(Path(name), operator=config.operator) for name in manifests]

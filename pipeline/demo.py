@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import job, manifest, terminal
+from pipeline import job, terminal
 from pipeline.capture.address import Policy, parse_connect_to
 from pipeline.clock import SystemClock
 from pipeline.errors import UsageError
 from pipeline.holdings.store import Store
+from pipeline.intake import manifest
 from pipeline.model import Manifest
 from pipeline.newsroom import Newsroom
 from pipeline.packaging import validate

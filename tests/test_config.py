@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import manifest
 from pipeline.config import STARTER_MANIFEST, STARTER_TOML, Config, load, show
 from pipeline.errors import Exit, UsageError
+from pipeline.intake import manifest
 from pipeline.model import Operator
 
 

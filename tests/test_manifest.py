@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import contract
-from pipeline.contract import MANIFEST, SOURCE, UNBUILT
 from pipeline.errors import UsageError
 from pipeline.fixity import digest_of
-from pipeline.manifest import (
+from pipeline.intake import contract
+from pipeline.intake.contract import MANIFEST, SOURCE, UNBUILT
+from pipeline.intake.manifest import (
     ManifestError,
     check,
     problems_as_json,
@@ -25,6 +25,8 @@ from pipeline.manifest import (
     render,
     schema,
 )
+from pipeline.intake.notation import START, Scalar
+from pipeline.intake.shape import Ledger, Place
 from pipeline.model import (
     Access,
     Document,
@@ -40,8 +42,6 @@ from pipeline.model import (
     Severity,
     Source,
 )
-from pipeline.notation import START, Scalar
-from pipeline.shape import Ledger, Place
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 HEAD = "version: 1\nid: job\nsources:\n  one: http://one.example/\n"
@@ -822,7 +822,7 @@ def test_a_bad_manifest_is_told_in_less_than_half_a_second(write):
     path = write(FULL.replace("robots: obey", "robots: obay"))
     script = (
         "import sys, pathlib\n"
-        "from pipeline import manifest\n"
+        "from pipeline.intake import manifest\n"
         "print(manifest.render(manifest.check(pathlib.Path(sys.argv[1]))[1]))\n"
     )
     begun = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import notation
-from pipeline.notation import Hole, Mapping, Scalar, Sequence, cut, parse
+from pipeline.intake import notation
+from pipeline.intake.notation import Hole, Mapping, Scalar, Sequence, cut, parse
 
 LOADERS = {"libyaml": yaml.CSafeLoader, "PyYAML's own": yaml.SafeLoader}
 

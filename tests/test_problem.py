@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import Exit
-from pipeline.model import Severity
-from pipeline.notation import Flaw, Span, span_at
-from pipeline.problem import (
+from pipeline.intake.notation import Flaw, Span, span_at
+from pipeline.intake.problem import (
     ManifestError,
     Problem,
     problems_as_json,
     problems_of,
     render,
 )
+from pipeline.model import Severity
 
 
 def told(text: str, at: str, **more) -> tuple[Problem, ...]:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.notation import parse
-from pipeline.secrecy import (
+from pipeline.intake.notation import parse
+from pipeline.intake.secrecy import (
     blank,
     continues_secret,
     find,

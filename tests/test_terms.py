@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import terms
+from pipeline.intake import terms
+from pipeline.intake.terms import Unfit
 from pipeline.model import Verdict
-from pipeline.terms import Unfit
 
 
 @pytest.mark.parametrize(

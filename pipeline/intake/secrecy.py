@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.notation import LINE_BREAK, Mapping, Node, Scalar, Sequence, Span
+from pipeline.intake.notation import LINE_BREAK, Mapping, Node, Scalar, Sequence, Span
 
 MASK = "*"
 _REFERENCES = ("env:", "file:")

@@ -10,10 +10,19 @@ from collections.abc import Mapping as Lookup
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pipeline.intake.notation import (
+    START,
+    Flaw,
+    Hole,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    Span,
+)
+from pipeline.intake.secrecy import telling_parameters
+from pipeline.intake.terms import Unfit, folded, nearest, prose, shown, url
 from pipeline.model import Severity
-from pipeline.notation import START, Flaw, Hole, Mapping, Node, Scalar, Sequence, Span
-from pipeline.secrecy import telling_parameters
-from pipeline.terms import Unfit, folded, nearest, prose, shown, url
 
 Schema = dict[str, object]
 

@@ -12,20 +12,10 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract import MANIFEST, schema
 from pipeline.errors import UsageError
 from pipeline.fixity import digest_of
-from pipeline.model import (
-    Claim,
-    Document,
-    Identify,
-    Manifest,
-    Operator,
-    Package,
-    Severity,
-    Source,
-)
-from pipeline.notation import (
+from pipeline.intake.contract import MANIFEST, schema
+from pipeline.intake.notation import (
     MAX_BYTES,
     Flaw,
     Mapping,
@@ -36,16 +26,26 @@ from pipeline.notation import (
     cut,
     parse,
 )
-from pipeline.problem import (
+from pipeline.intake.problem import (
     ManifestError,
     Problem,
     problems_as_json,
     problems_of,
     render,
 )
-from pipeline.secrecy import Secret, find
-from pipeline.shape import Entry, Ledger, Place, Reference
-from pipeline.terms import nearest, sent, shown
+from pipeline.intake.secrecy import Secret, find
+from pipeline.intake.shape import Entry, Ledger, Place, Reference
+from pipeline.intake.terms import nearest, sent, shown
+from pipeline.model import (
+    Claim,
+    Document,
+    Identify,
+    Manifest,
+    Operator,
+    Package,
+    Severity,
+    Source,
+)
 
 __all__ = [
     "ManifestError",

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import Exit, PipelineError
+from pipeline.intake.notation import LINE_BREAK, UNPRINTABLE, Flaw, Span
+from pipeline.intake.secrecy import MASK, blank, continues_secret, hide, is_secret_field
 from pipeline.model import Severity
-from pipeline.notation import LINE_BREAK, UNPRINTABLE, Flaw, Span
-from pipeline.secrecy import MASK, blank, continues_secret, hide, is_secret_field
 
 MOST = 1000  # problems that are told; who has more begins with these
 LONGEST_LINE = 4000  # characters; a longer line is not quoted

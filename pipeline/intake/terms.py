@@ -16,8 +16,8 @@ from pathlib import PurePosixPath
 import ada_url
 
 from pipeline.fixity import ALGORITHMS
+from pipeline.intake.secrecy import hide, is_reference
 from pipeline.model import Verdict
-from pipeline.secrecy import hide, is_reference
 
 SHOWN = 60  # characters of a value that a message repeats
 

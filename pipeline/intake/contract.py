@@ -8,19 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, count
 
-from pipeline.model import (
-    Access,
-    Engine,
-    Identify,
-    Judgement,
-    Match,
-    Operator,
-    Quote,
-    RobotsPolicy,
-    Role,
-)
-from pipeline.notation import Mapping, Node, Scalar, Sequence
-from pipeline.shape import (
+from pipeline.intake.notation import Mapping, Node, Scalar, Sequence
+from pipeline.intake.shape import (
     Address,
     Block,
     Choice,
@@ -37,7 +26,7 @@ from pipeline.shape import (
     Text,
     Whole,
 )
-from pipeline.terms import (
+from pipeline.intake.terms import (
     DURATION,
     IDENTIFIER,
     LANGUAGE,
@@ -57,6 +46,17 @@ from pipeline.terms import (
     prose,
     reason,
     size,
+)
+from pipeline.model import (
+    Access,
+    Engine,
+    Identify,
+    Judgement,
+    Match,
+    Operator,
+    Quote,
+    RobotsPolicy,
+    Role,
 )
 
 VERSION = 1

@@ -1,0 +1,12 @@
+"""YAML to Manifest: every problem at once, each with its line and column.
+
+    notation      strict YAML: bytes to nodes that know their line and column
+    secrecy       what looks like a secret, and how it is masked
+    terms         durations, sizes, ids, addresses: one text to one value (pure)
+    problem       what is wrong in a manifest, told so that a person can mend it
+    shape         the kinds a field can have: each reads a node, and writes its schema
+    contract      every field of a manifest, and what is not built yet
+    manifest      nodes to Manifest; what only the whole can tell
+
+A module imports only what stands above it, here and in ``pipeline``.
+"""
