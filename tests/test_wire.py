@@ -1,6 +1,7 @@
 """The recorder keeps every byte, follows the framing, and never raises."""
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -327,7 +328,7 @@ def test_a_header_is_found_by_its_name_in_lower_case(tmp_path):
 )  # fmt: skip
 def test_no_bytes_make_it_raise_or_lose_any(wire, cuts, end, tmp_path_factory):
     edges = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]
-    pieces = [wire[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [wire[a:b] for a, b in itertools.pairwise(edges)]
     case = Case(wire=wire, end=end)
     message = recorded(case, tmp_path_factory.getbasetemp(), [p for p in pieces if p])
     assert b"".join(message.interim) + b"".join(message.block) == wire
