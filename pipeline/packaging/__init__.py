@@ -19,6 +19,7 @@
     listing       manifests and fetch.txt read into columns
     completeness  absent, unlisted, twice named: listing beside contents (pure)
     hashing       digests of many files: one read, every core at work
+    agreement     the digests a bag lists beside those of its files
     validate      what is wrong with a bag: a list of findings
 
 A module imports only what stands above it, here and in ``pipeline``.

@@ -33,6 +33,7 @@ from pipeline.packaging.walk import (
     names,
     open_file,
     opened,
+    reason,
     walk,
 )
 
@@ -435,8 +436,8 @@ def _bag(path: Path) -> Iterator[int]:
             yield root
     except OSError as error:
         raise FixityError(
-            f"{path}: expected a bag, found {error.strerror or error}"
-            f"{f' at {error.filename!r}' if error.filename else ''}; verify it"
+            f"{path}: expected a bag with its tag files, found {reason(error)}"
+            f" at {show(os.fsencode(error.filename or path))}; verify it"
         ) from error
 
 

@@ -212,11 +212,7 @@ def check_names(inventory: Inventory, verdicts: Verdicts) -> None:
             if is_form
             else ("case-collision", "case")
         )
-        twin = (
-            show(first)
-            if code == "case-collision"
-            else ascii(first.decode(errors="replace"))
-        )
+        twin = ascii(first.decode(errors="replace")) if is_form else show(first)
         message = f"differs from {twin} in {what} alone"
         verdicts.add(code, show(other), message)
 

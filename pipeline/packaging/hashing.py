@@ -22,6 +22,7 @@ from pipeline.packaging.walk import (
     file_beneath,
     folder_beneath,
     open_file,
+    reason,
 )
 
 LARGE = 1 << 20  # bytes from which a file is worth threads
@@ -155,4 +156,4 @@ def _failed(job: Job, error: OSError) -> Outcome:
         failure = Failure.GONE
     else:
         failure = Failure.UNREADABLE
-    return Outcome(job.row, failure=failure, reason=error.strerror or str(error))
+    return Outcome(job.row, failure=failure, reason=reason(error))

@@ -7,29 +7,27 @@ custody log and of WARC files stand elsewhere and add to the findings.
 """
 
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.errors import StorageError
 from pipeline.model import Finding, Level, Severity
 from pipeline.packaging import tagfiles
+from pipeline.packaging.agreement import Progress, check_digests
 from pipeline.packaging.completeness import (
     Holdings,
     check_algorithms,
     check_completeness,
     check_names,
 )
-from pipeline.packaging.contents import PAYLOAD, WHOLE, Column, survey
-from pipeline.packaging.hashing import LARGE, Failure, Job, Outcome, digest_files
+from pipeline.packaging.contents import PAYLOAD, Column, survey
 from pipeline.packaging.listing import Reader
 from pipeline.packaging.names import show
 from pipeline.packaging.rules import Verdicts
-from pipeline.packaging.walk import chunks, file_beneath, opened
+from pipeline.packaging.walk import chunks, file_beneath, opened, reason
 
 LARGEST_DECLARATION = 1 << 12  # bytes; two lines take sixty
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +69,8 @@ def validate(
             bag.check(level, progress)
             report = bag.report(path, level)
     except OSError as error:
-        why = error.strerror or type(error).__name__
-        verdicts.add("not-a-bag", "", f"expected a folder to look into, found: {why}")
+        message = f"expected a folder to look into, found: {reason(error)}"
+        verdicts.add("not-a-bag", "", message)
     findings = verdicts.findings()
     is_sound = not any(one.severity is Severity.ERROR for one in findings)
     return replace(report, ok=is_sound, findings=findings)
@@ -131,7 +129,7 @@ class _Bag:
         check_completeness(held, self._verdicts)
         check_names(self._inventory, self._verdicts)
         if level is Level.FULL:
-            self._check_digests(progress)
+            check_digests(self._root, held, self._verdicts, progress)
 
     def report(self, path: Path, level: Level) -> Report:
         """Tell what is known, but for the findings."""
@@ -155,7 +153,8 @@ class _Bag:
             self._verdicts.add("not-a-bag", "bagit.txt", "there is no bagit.txt")
             return tagfiles.Declaration()
         except OSError as error:
-            self._verdicts.add("not-a-bag", "bagit.txt", f"cannot be read: {error}")
+            message = f"cannot be read: {reason(error)}"
+            self._verdicts.add("not-a-bag", "bagit.txt", message)
             return tagfiles.Declaration()
         declared, findings = tagfiles.parse_declaration(data)
         self._verdicts.extend(findings)
@@ -195,8 +194,8 @@ class _Bag:
                 pieces = recoder.recode(chunks(descriptor, most=most))
                 yield from tagfiles.lines(pieces)
         except OSError as error:
-            why = error.strerror or "it is no regular file"
-            self._verdicts.add("tag-missing-file", shown, f"cannot be read: {why}")
+            message = f"cannot be read: {reason(error)}"
+            self._verdicts.add("tag-missing-file", shown, message)
         self._say_encoding(shown, recoder)
 
     def _say_encoding(self, file: str, recoder: tagfiles.Recoder) -> None:
@@ -224,8 +223,8 @@ class _Bag:
         self._verdicts.extend(findings)
         self._check_oxum(tags, file, level)
         for count in tagfiles.tagged(tags, "Bag-Count"):
-            if reason := tagfiles.bad_count(count):
-                self._verdicts.add("bag-count", file, reason)
+            if odd := tagfiles.bad_count(count):
+                self._verdicts.add("bag-count", file, odd)
 
     def _check_oxum(self, tags: tagfiles.Tags, file: str, level: Level) -> None:
         stated = tagfiles.tagged(tags, "Payload-Oxum")
@@ -235,79 +234,8 @@ class _Bag:
                 message = f"Payload-Oxum is {show(one.encode())!r}, {found}"
                 self._verdicts.add("oxum-mismatch", file, message)
         if not stated and level is Level.OXUM:
-            message = (
-                "there is no Payload-Oxum to check; ask for level complete or full"
-            )
+            message = "there is no Payload-Oxum to check; ask for level complete"
             self._verdicts.add("oxum-mismatch", file, message)
-
-    # ---------------------------------------------------------------- digests
-
-    def _check_digests(self, progress: Progress) -> None:
-        sizes = self._inventory.sizes
-        total, done = sum(size for size in sizes if size > 0), 0
-        progress(done, total)
-        large = list(self._jobs(LARGE, sys.maxsize))
-        for outcome in digest_files(self._root, large, self._jobs(0, LARGE)):
-            if outcome.failure:
-                self._say_failed(outcome)
-            else:
-                self._compare(outcome)
-            done += outcome.size
-            progress(done, total)
-
-    def _jobs(self, least: int, below: int) -> Iterator[Job]:
-        """Yield what is to be digested, of the files of certain sizes, as it stands."""
-        states = [column.states for column in self._columns]
-        hashes: dict[tuple[int, ...], tuple[str, ...]] = {}
-        rows = zip(self._inventory.paths, self._inventory.sizes, *states, strict=True)
-        for row, (path, size, *listed) in enumerate(rows):
-            if least <= size < below:
-                how = tuple(listed)
-                if how not in hashes:
-                    hashes[how] = tuple({one.hash: None for one in self._whole(row)})
-                if hashes[how]:
-                    yield Job(row, path, size, hashes[how])
-
-    def _whole(self, row: int) -> list[Column]:
-        return [one for one in self._columns if one.states[row] == WHOLE]
-
-    def _say_failed(self, outcome: Outcome) -> None:
-        path = self._inventory.paths[outcome.row]
-        code, message = _FAILURES[outcome.failure]
-        if code != "special-file" and not path.startswith(PAYLOAD):
-            code = f"tag-{code}"
-        self._verdicts.add(code, show(path), f"{message}: {outcome.reason}")
-
-    def _compare(self, outcome: Outcome) -> None:
-        row, size, digests = outcome.row, outcome.size, outcome.digests
-        columns = self._whole(row)
-        if size == self._inventory.sizes[row] and digests == tuple(
-            [column.digest(row) for column in columns]
-        ):
-            return
-        path = self._inventory.paths[row]
-        tag = "" if path.startswith(PAYLOAD) else "tag-"
-        if size != self._inventory.sizes[row]:
-            listed = self._inventory.sizes[row]
-            message = f"{listed} bytes when it was listed, {size} when it was read"
-            self._verdicts.add(f"{tag}size-mismatch", show(path), message)
-        names = dict.fromkeys(column.hash for column in columns)
-        found = dict(zip(names, digests, strict=True))
-        for column in columns:
-            expected = column.digest(row)
-            if found[column.hash] != expected:
-                message = (
-                    f"{column.name.shown} says {expected.hex()},"
-                    f" found {found[column.hash].hex()}"
-                )
-                self._verdicts.add(f"{tag}digest-mismatch", show(path), message)
-
-
-_FAILURES = {
-    Failure.GONE: ("missing-file", "it vanished while the bag was read"),
-    Failure.IRREGULAR: ("special-file", "something else took its place"),
-    Failure.UNREADABLE: ("digest-mismatch", "not verified, it cannot be read"),
-}
 
 
 def find_bags(folder: Path) -> Iterator[Path]:

@@ -5,6 +5,7 @@ and only regular files are ever opened for their bytes: a walk cannot be led out
 folder, nor made to wait on a fifo or a device.
 """
 
+import errno
 import os
 import stat
 import sys
@@ -63,6 +64,13 @@ class Entry(NamedTuple):  # made by the million: a dataclass takes four times as
 
 class Irregular(OSError):  # noqa: N818 - an OSError by another name
     """What was opened is no regular file."""
+
+
+def reason(error: OSError) -> str:
+    """Say in words why something could not be opened."""
+    if isinstance(error, Irregular) or error.errno == errno.ELOOP:  # O_NOFOLLOW
+        return "something other than a file stands there"
+    return error.strerror or type(error).__name__
 
 
 @contextmanager
