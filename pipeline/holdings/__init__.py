@@ -1,8 +1,14 @@
 """Keeping: the archive folder, its log and its index.
 
+    disk          the acts that make bytes and names durable, as one value
     custody       the append-only log of everything done
     compare       what changed since the last capture (pure)
+    database      the catalogue's file: its tables, and what can be wrong with it
+    description   what a bag says of itself, laid out in rows
+    cards         what the catalogue answers with, and how it lies in rows (pure)
     catalogue     SQLite index, rebuildable from the bags
+    lock          one writer at a time
+    room          where things stand in the archive folder, and moving them to last
     store         stage, accession, find, recover
 
 A module imports only what stands above it, here and in ``pipeline``.
