@@ -1,0 +1,342 @@
+"""The store: stage, accession, find, recover.
+
+A bag is made durable, then renamed into its place, then logged; only then is it said
+to be kept. Whatever stops a run between two of these acts, ``recover`` finds the rest
+and makes it whole: no kept bag is lost, no half bag is ever seen in its place, nothing
+that was captured is deleted. The catalogue comes last, since it can be built again.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from pipeline import __version__
+from pipeline.clock import Clock
+from pipeline.errors import FixityError, PipelineError
+from pipeline.holdings import catalogue as index
+from pipeline.holdings.catalogue import Catalogue
+from pipeline.holdings.custody import Act, Entry, Log, Logged
+from pipeline.holdings.database import DatabaseError
+from pipeline.holdings.description import describe
+from pipeline.holdings.disk import DISK, Disk, sync_folder, sync_tree
+from pipeline.holdings.lock import Lock
+from pipeline.holdings.room import Room, entries, name_of, told
+from pipeline.model import Bag, Level, Severity
+from pipeline.packaging.validate import validate
+
+SOFTWARE = f"Muniment {__version__}"
+ENOUGH = 5  # findings that are told of a broken bag
+LEFT_OVER = "left in staging by a run that did not finish"
+TORN = "the torn end of the custody log"
+FOUND = "in quarantine without a line in the log"
+WHOLE = "stood in its place without a line in the log; every digest was checked"
+
+
+class Store:
+    """One archive folder. Made by ``Store.open``.
+
+    What the file system refuses is a StorageError that names the path. ``notes`` tells,
+    in sentences, what went wrong beside the work and lost nothing.
+    """
+
+    def __init__(self, root: Path, clock: Clock, disk: Disk = DISK) -> None:
+        self.root = root
+        self.notes: tuple[str, ...] = ()
+        self._room = Room(root, disk)
+        self.log = Log(self._room.own / "custody.jsonl", disk=disk)
+        self._clock = clock
+        self._disk = disk
+        self._lock = Lock(self._room.own / "lock")
+        self._index_path = self._room.own / "catalogue.sqlite"
+        self._index: Catalogue | None = None
+
+    @classmethod
+    def open(cls, root: Path, clock: Clock, *, disk: Disk = DISK) -> "Store":
+        """Open an archive, made where there is none."""
+        store = cls(root.absolute(), clock, disk)
+        store._room.furnish()
+        return store
+
+    def close(self) -> None:
+        """Let go of the catalogue's file."""
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+    def bags(self) -> Iterator[Path]:
+        """Yield every bag in its place, in order of job, year and name."""
+        return self._room.bags()
+
+    def place(self, bag: str, job: str, started: datetime) -> Path:
+        """Tell where a bag of a job belongs. Raises UsageError for a name unfit."""
+        return self._room.place(bag, job, started)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The index of the archive, built anew where it is absent or damaged."""
+        if self._index is None:
+            self._index = self._opened()
+        return self._index
+
+    def rebuild(self) -> tuple[str, ...]:
+        """Build the catalogue anew, from the bags and the log alone.
+
+        Returns what could not be read, in sentences. Raises LockedError while another
+        process is at work, FixityError where the log is damaged.
+        """
+        if not self._lock.is_held:
+            with self.lock("catalogue rebuild"):
+                return self.rebuild()
+        self.close()
+        return index.rebuild(
+            self._index_path, root=self.root, bags=self.bags(), log=self.log.read()
+        )
+
+    def _opened(self) -> Catalogue:
+        try:
+            if self._index_path.exists() or not any(self.bags()):
+                return Catalogue.open(self._index_path, root=self.root)
+            reason = f"{self._index_path}: the catalogue was not there"
+        except DatabaseError as error:
+            reason = str(error)
+        remarks = self.rebuild()
+        self._note(f"{reason} (it was built again just now)", *remarks)
+        return Catalogue.open(self._index_path, root=self.root)
+
+    # ------------------------------------------------------------------------ keeping
+
+    @contextmanager
+    def lock(self, holder: str) -> Iterator[None]:
+        """Keep everyone else from writing; ``holder`` says what for.
+
+        Raises LockedError, naming whoever is at work.
+        """
+        with self._lock.held(holder, since=self._clock.now()):
+            yield
+
+    def stage(self, bag: str) -> Path:
+        """Make an empty folder for a bag in the making."""
+        self._require_lock()
+        folder = self._room.staging / name_of(bag)
+        with told(folder):
+            folder.mkdir()
+        return folder
+
+    def discard(self, staged: Path) -> None:
+        """Remove a staging folder whose content stands in another bag by now."""
+        self._require_lock()
+        assert staged.parent == self._room.staging, "only what is staged is removed"
+        with told(staged):
+            shutil.rmtree(staged)
+
+    def accession(
+        self,
+        staged: Path,
+        bag: Bag,
+        *,
+        job: str,
+        run: str,
+        started: datetime,
+        software: str = SOFTWARE,
+    ) -> Path:
+        """Keep a finished bag for good, and return its place once it is kept.
+
+        Raises StorageError; the bag is then still staged, or in its place and found by
+        ``recover``.
+        """
+        self._require_lock()
+        place = self.place(bag.id, job, started)
+        self._ready()
+        sync_tree(staged, self._disk)
+        self._room.make(place.parent)
+        self._room.move(staged, place)
+        entry = Entry(
+            act=Act.ACCESSION,
+            at=self._clock.now(),
+            bag=bag.id,
+            job=job,
+            run=run,
+            path=self._room.relative(place),
+            tagmanifests=bag.tagmanifests,
+            software=software,
+        )
+        self.record(entry)
+        self._take_in(place)
+        return place
+
+    def record(self, entry: Entry) -> int:
+        """Write an act into the custody log and return the number of its line."""
+        self._require_lock()
+        n = self.log.append(entry)
+        try:
+            self.catalogue.note((Logged(n=n, line=b"", entry=entry),))
+        except PipelineError as error:  # the log is what counts
+            self._note(str(error))
+        return n
+
+    def _ready(self) -> None:
+        """Open the catalogue before there is a bag that it has to lack."""
+        try:
+            assert self.catalogue
+        except PipelineError as error:
+            self._note(str(error))
+
+    def _take_in(self, bag: Path) -> None:
+        try:
+            self._note(*self.catalogue.add(bag))
+        except PipelineError as error:  # the bag is what counts
+            self._note(str(error))
+
+    # --------------------------------------------------------------------- recovering
+
+    def recover(self) -> tuple[str, ...]:
+        """Make whole what an earlier run left half done; say what was done.
+
+        A torn line of the log, leftovers in staging and broken bags go to quarantine.
+        A whole bag that is not in the log is logged. A bag that is in the log and not
+        in its place can only be told of. The catalogue is brought up to date.
+        """
+        self._require_lock()
+        self.log.cut_torn_tail(self._room.quarantine)
+        self.log.sync()
+        known = _Known.of(self.log.read())
+        said = self._see_to_bags(known)
+        said += self._log_quarantine(known)
+        said += self._missing(known)
+        said += self._bring_up()
+        notes, self.notes = self.notes, ()
+        return (*said, *notes)
+
+    def _see_to_bags(self, known: "_Known") -> list[str]:
+        """Clear staging, and log or set aside every bag that has no line."""
+        for path in entries(self._room.staging):
+            known.aside[self._room.set_aside(path)] = LEFT_OVER
+        said = []
+        for bag in tuple(self.bags()):
+            place = self._room.relative(bag)
+            if place in known.paths:
+                continue
+            if problem := _problem(bag):
+                known.aside[self._room.set_aside(bag)] = f"{place}: {problem}"
+            else:
+                self._recovered(bag)
+                known.placed[bag.name] = place
+                said.append(f"{bag}: had no line in the log; it is whole, and logged")
+        return said
+
+    def _recovered(self, bag: Path) -> None:
+        """Log a whole bag that has no line, once it is sure to be on disk."""
+        sync_tree(bag, self._disk)
+        for folder in (bag.parent, bag.parent.parent, self.root):
+            sync_folder(folder, self._disk)
+        described = describe(bag)
+        entry = Entry(
+            act=Act.RECOVERY,
+            at=self._clock.now(),
+            bag=bag.name,
+            job=bag.parent.parent.name,
+            run=described.run,
+            path=self._room.relative(bag),
+            tagmanifests=described.bag.tagmanifests,
+            outcome="success",
+            software=SOFTWARE,
+            detail=WHOLE,
+        )
+        self.record(entry)
+
+    def _log_quarantine(self, known: "_Known") -> Iterator[str]:
+        """Log what lies in quarantine without a line, whichever run put it there."""
+        for path in entries(self._room.quarantine):
+            where = self._room.relative(path)
+            if where in known.quarantined:
+                continue
+            reason = known.aside.get(where, TORN if path.is_file() else FOUND)
+            entry = Entry(
+                act=Act.QUARANTINE,
+                at=self._clock.now(),
+                bag="" if path.is_file() else path.name.partition("~")[0],
+                path=where,
+                software=SOFTWARE,
+                detail=reason,
+            )
+            self.record(entry)
+            yield f"{path}: set aside: {reason}"
+
+    def _missing(self, known: "_Known") -> Iterator[str]:
+        for bag, path in sorted(known.placed.items()):
+            if not (self.root / path).is_dir():
+                yield (
+                    f"{self.root / path}: the custody log says that {bag} is kept here,"
+                    " and it is not; bring it back from a copy"
+                )
+
+    def _bring_up(self) -> tuple[str, ...]:
+        """Give the catalogue what it missed; it may lag behind, or be another's."""
+        try:
+            if self._caught_up(self.catalogue):
+                return ()
+            reason = "the catalogue knew more than the custody log"
+        except DatabaseError as error:
+            reason = str(error)
+        return (f"{reason} (it was built again just now)", *self.rebuild())
+
+    def _caught_up(self, catalogue: Catalogue) -> bool:
+        lines = sum(1 for _ in self.log.read())
+        if catalogue.noted() > lines:
+            return False
+        if catalogue.noted() < lines:
+            catalogue.note(self.log.read())
+        here = {self._room.relative(bag): bag for bag in self.bags()}
+        held = {
+            self._room.relative(one.bag.path): one.bag.id for one in catalogue.bags()
+        }
+        for path in held.keys() - here.keys():
+            catalogue.remove(held[path])
+        for path in sorted(here.keys() - held.keys()):
+            try:
+                self._note(*catalogue.add(here[path]))
+            except FixityError as error:
+                self._note(str(error))
+        return True
+
+    def _note(self, *sentences: str) -> None:
+        self.notes += sentences
+
+    def _require_lock(self) -> None:
+        assert self._lock.is_held, "the archive is written under its lock alone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What the custody log says of where things are, and what recovery set aside."""
+
+    paths: set[str] = field(default_factory=set)  # where a bag was ever put
+    placed: dict[str, str] = field(default_factory=dict)  # where a bag is, by its id
+    quarantined: set[str] = field(default_factory=set)
+    aside: dict[str, str] = field(default_factory=dict)  # why, by place in quarantine
+
+    @classmethod
+    def of(cls, lines: Iterable[Logged]) -> "_Known":
+        known = cls()
+        for entry in (logged.entry for logged in lines):
+            if entry.act in {Act.ACCESSION, Act.RECOVERY}:
+                known.paths.add(entry.path)
+                known.placed[entry.bag] = entry.path
+            elif entry.act is Act.QUARANTINE:
+                known.quarantined.add(entry.path)
+                known.placed.pop(entry.bag, None)
+        return known
+
+
+def _problem(bag: Path) -> str:
+    """Tell what is wrong with a bag, every digest checked; empty where it is whole."""
+    report = validate(bag, level=Level.FULL)
+    errors = [one for one in report.findings if one.severity is Severity.ERROR]
+    if not errors:
+        return ""
+    named = (f"{one.path}: {one.message}".removeprefix(": ") for one in errors[:ENOUGH])
+    more = f"; and {len(errors) - ENOUGH} more" if len(errors) > ENOUGH else ""
+    return f"not a whole bag: {'; '.join(named)}{more}"
