@@ -144,7 +144,6 @@ class Sink:
 
     def finish(self) -> Artefact:
         """Close the file and tell what it holds; ``store`` makes it durable."""
-        self.flush()
         self.close()
         return Artefact(
             path=self._path,
@@ -155,8 +154,12 @@ class Sink:
         )
 
     def close(self) -> None:
-        """Close the file without a word; safe to call twice."""
-        if self._fd >= 0:
+        """Write what was gathered and close the file; safe to call twice."""
+        if self._fd < 0:
+            return
+        try:
+            self.flush()
+        finally:
             descriptor, self._fd = self._fd, -1
             os.close(descriptor)
 
@@ -180,6 +183,6 @@ def write_file(
     )
     try:
         sink.write(data)
+        return sink.finish()
     finally:
         sink.close()
-    return sink.finish()

@@ -3,7 +3,9 @@
     address       which network addresses may be contacted, and which never (pure)
     wire          one HTTP exchange, kept byte for byte (no sockets: bytes in)
     net           the only door to the network: connect, record, pace
-    content       bounded decoding, character sets, the text of a page (pure)
+    coding        content codings taken off, bounded (pure)
+    markup        HTML to a tree, whatever the HTML (pure)
+    content       media types, character sets, the text of a page (pure)
     requisites    HTML and CSS to the URLs a page needs (pure)
     quotes        whether cited words stand in a text (pure)
     assess        what a capture is worth: verdict and reasons (pure)

@@ -143,8 +143,8 @@ class Client:
         self._remember(url, reply)
         return reply
 
-    def _cookie(self, url: str) -> str | None:
-        return get_cookie_header(self._cookies, _asked(url))
+    def _cookie(self, url: str) -> str:
+        return str(get_cookie_header(self._cookies, _asked(url)) or "")
 
     def _patience_for(self, manner: Manner) -> Patience:
         if manner.max_size is None:
