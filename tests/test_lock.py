@@ -102,6 +102,18 @@ def test_the_file_is_empty_when_nobody_holds_the_lock(path: Path) -> None:
     assert path.read_bytes() == b""
 
 
+def test_a_disk_that_takes_no_more_words_frees_the_lock_all_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object) -> None:
+        raise OSError
+
+    with Lock(path).held("first", since=samples.NOON):
+        monkeypatch.setattr("os.ftruncate", refuse)
+    monkeypatch.undo()
+    take(path)
+
+
 @pytest.mark.parametrize("words", [b"", b"{", b"[]", b'{"pid": 1}', b"\xff"])
 def test_a_holder_that_has_not_said_who_it_is_is_another_process(
     path: Path, words: bytes

@@ -669,6 +669,15 @@ def test_a_catalogue_that_fails_loses_no_bag(held: Store) -> None:
     assert_whole(held.root)
 
 
+def test_a_catalogue_that_cannot_even_be_opened_loses_no_bag(store: Store) -> None:
+    index(store).mkdir()
+    with store.lock("test"):
+        place = keep(store, FIRST)
+    assert validate(place).ok
+    assert acts(store) == [("accession", FIRST.bag)]
+    assert all("catalogue.sqlite" in note for note in store.notes)
+
+
 def test_a_log_that_the_catalogue_cannot_take_in_is_kept_all_the_same(
     held: Store,
 ) -> None:

@@ -109,4 +109,7 @@ def _each(paths: tuple[Path, ...], act: Callable[[int], None], flag: int) -> Non
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise StorageError.at(path, error) from error
+            raise StorageError(
+                f"{path}: {error.strerror}; it is not sure to be on disk, so nothing "
+                "is said to be kept. Mend it and run again"
+            ) from error

@@ -5,7 +5,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -40,7 +40,8 @@ class Lock:
         finally:
             if self.is_held:
                 self.is_held = False
-                os.ftruncate(descriptor, 0)
+                with suppress(OSError):  # it only tells people who held the lock
+                    os.ftruncate(descriptor, 0)
             os.close(descriptor)
 
     def _opened(self) -> int:
