@@ -7,7 +7,6 @@ Tests hand in one that stands still.
 import random
 import secrets
 import time
-import uuid
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -51,7 +50,12 @@ class SystemClock:
 
     def uuid(self) -> str:
         """Return a new random UUID (RFC 9562, version 4)."""
-        return str(uuid.uuid4())
+        digits = secrets.token_hex(16)
+        variant = "89ab"[int(digits[16], 16) & 3]
+        return (
+            f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-"
+            f"{variant}{digits[17:20]}-{digits[20:]}"
+        )
 
     def nonce(self, size: int) -> bytes:
         """Return unguessable bytes, for salts."""

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
-from warcio.archiveiterator import ArchiveIterator
-
 from pipeline.clock import stamp
 from pipeline.fixity import Sink, digest_of
 from pipeline.model import Digest, RecordRef
@@ -122,14 +120,15 @@ class Writer:
         """Write one record and say where it stands. Raises StorageError."""
         start = self._sink.size
         deflate = StoredDeflate() if record.is_compressed else new_compressor()
-        crc, size = 0, 0
-        self._sink.write(GZIP_HEAD)
+        crc, size, squeezed = 0, 0, GZIP_HEAD
         for piece in _pieces(record):
             crc, size = crc32(piece, crc), size + len(piece)
-            self._sink.write(deflate.compress(piece))
-        self._sink.write(deflate.flush())
-        self._sink.write(crc.to_bytes(4, "little"))
-        self._sink.write((size & 0xFFFFFFFF).to_bytes(4, "little"))
+            squeezed += deflate.compress(piece)
+            if len(squeezed) > SMALL:
+                self._sink.write(squeezed)
+                squeezed = b""
+        told = crc.to_bytes(4, "little") + (size & 0xFFFFFFFF).to_bytes(4, "little")
+        self._sink.write(squeezed + deflate.flush() + told)
         return RecordRef(id=record.id, offset=start, length=self._sink.size - start)
 
 
@@ -181,6 +180,8 @@ def read(path: Path) -> Iterator[StoredRecord]:
 
 
 def _records(file: IO[bytes]) -> Iterator[StoredRecord]:
+    from warcio.archiveiterator import ArchiveIterator  # noqa: PLC0415 - start-up time
+
     found: Any
     for found in ArchiveIterator(file, no_record_parse=True):
         yield StoredRecord(
@@ -229,15 +230,16 @@ def cdxj_line(
     file: str,
 ) -> str:
     """Write one line of a CDXJ index: key, 14 digits of time, a JSON block."""
-    told: dict[str, object] = {"url": url}
+    told = [f'{{"url": {json.dumps(url)}']
     if media_type:
-        told["mime"] = media_type
+        told.append(f'"mime": {json.dumps(media_type)}')
     if status is not None:
-        told["status"] = status
+        told.append(f'"status": {status}')
     if payload is not None:
-        told["digest"] = str(payload)
-    told |= {"length": place.length, "offset": place.offset, "filename": file}
-    return f"{surt(url)} {moment:%Y%m%d%H%M%S} {json.dumps(told)}"
+        told.append(f'"digest": "{payload}"')
+    told.append(f'"length": {place.length}, "offset": {place.offset}')
+    told.append(f'"filename": {json.dumps(file)}}}')
+    return f"{surt(url)} {moment:%Y%m%d%H%M%S} {', '.join(told)}"
 
 
 def shifted(index: bytes, *, by: int) -> list[str]:

@@ -165,7 +165,8 @@ class Network:
         """
         if self._is_stopped:
             raise InterruptedRunError("the run was stopped between two exchanges")
-        host = self._hosts.setdefault(urlsplit(order.url).hostname or "", Host())
+        name = urlsplit(order.url).hostname or ""
+        host = self._hosts.get(name) or self._hosts.setdefault(name, Host())
         with host.lock:
             if not self._wait_until(host.rested_at + order.delay, order.patience):
                 return Reply(
