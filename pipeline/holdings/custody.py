@@ -68,9 +68,12 @@ class Logged:
     entry: Entry
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def canonical(fields: dict[str, Any]) -> bytes:
     """Write an object in the one form that a line of the log may have."""
-    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    return _ENCODER.encode(fields).encode() + b"\n"
 
 
 def line_of(n: int, entry: Entry) -> bytes:
@@ -159,7 +162,7 @@ class Log:
         Never writes behind a torn line, nor after a write or sync that failed: Linux
         forgets what it could not write. Raises FixityError, and StorageError.
         """
-        is_new, n = not self.size(), self._next()
+        is_new, n = not self.size(), self.count()
         line = line_of(n, entry)
         assert len(line) <= LIMIT, "no act takes this much telling"
         if not self._is_sound:
@@ -180,6 +183,29 @@ class Log:
                 sync_folder(self.path.parent, self._disk)
         self._is_sound = True
         return n
+
+    def count(self) -> int:
+        """Return how many lines there are, as the last one says; quick.
+
+        Raises FixityError where the last line is torn or not as it was written.
+        """
+        whole, tail = self._tail()
+        if tail:
+            raise FixityError(
+                f"{self.path}: the last line is torn, from byte {whole} on; nothing is "
+                "written behind it. The next run sets it aside"
+            )
+        last = self._end(whole)
+        if not last:
+            return 0
+        line = last[last.rfind(b"\n", 0, -1) + 1 :]
+        try:
+            return parse_line(line).n + 1
+        except ValueError as error:
+            raise FixityError(
+                f"{self.path}: the last line is not as it was written: {error}. "
+                "Bring the log back from a copy"
+            ) from error
 
     def read(self) -> Iterator[Logged]:
         """Read every line, first to last; a log that does not exist has none.
@@ -242,25 +268,6 @@ class Log:
                 "Bring the log back from a copy"
             )
         return logged
-
-    def _next(self) -> int:
-        whole, tail = self._tail()
-        if tail:
-            raise FixityError(
-                f"{self.path}: the last line is torn, from byte {whole} on; nothing is "
-                "written behind it. The next run sets it aside"
-            )
-        last = self._end(whole)
-        if not last:
-            return 0
-        line = last[last.rfind(b"\n", 0, -1) + 1 :]
-        try:
-            return parse_line(line).n + 1
-        except ValueError as error:
-            raise FixityError(
-                f"{self.path}: the last line is not as it was written: {error}. "
-                "Bring the log back from a copy"
-            ) from error
 
     def _tail(self) -> tuple[int, bytes]:
         """Part the file in whole lines, told by their length, and a torn rest."""

@@ -284,7 +284,7 @@ class Store:
         return (f"{reason} (it was built again just now)", *self.rebuild())
 
     def _caught_up(self, catalogue: Catalogue) -> bool:
-        lines = sum(1 for _ in self.log.read())
+        lines = self.log.count()
         if catalogue.noted() > lines:
             return False
         if catalogue.noted() < lines:
