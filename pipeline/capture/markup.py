@@ -1,0 +1,174 @@
+"""HTML to a tree, whatever the HTML: no page costs more than its size suggests.
+
+A few kilobytes of well-chosen tags make any HTML5 tree builder work for minutes or
+take gigabytes: deep nesting makes it search its stack again and again, formatting
+elements left open are copied into every paragraph behind them (measured: 29 KB gave a
+tree of 1.4 GB). So the work is estimated first, from the tags alone. A page beyond the
+bound is made flat: its words, breaks and URLs stay, its nesting goes, and with it what
+only nesting tells (``hidden``). Ordinary pages are parsed as a browser parses them.
+"""
+
+import re
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+WORK_LIMIT = 1_000_000  # elements copied, or their like, beyond what size explains
+WORK_PER_TAG = 2
+STEPS_PER_COPY = 32  # a step along the stack costs a fraction of a copied element
+MOST_ATTRIBUTES = 1_000  # of one tag; each is compared with every other
+LONG = 8_000  # characters of attributes worth counting
+MOST_ROOTS = 100  # <html> and <body> tags, whose attributes are merged
+SHADOWS = 16  # shadow roots within shadow roots
+REACH = 64  # how far down the stack an end tag is looked for
+
+
+def names(listed: str) -> frozenset[str]:
+    """Read names with blanks between them."""
+    return frozenset(listed.split())
+
+
+VOID = names("area base br col embed hr img input link meta param source track wbr")
+# Elements that end where the next of them starts, if only here (HTML, 13.1.2.4).
+IMPLIED = names("p option tr td th tbody thead tfoot colgroup caption html head body")
+SIBLINGS = {"li": ("li",), "dd": ("dd", "dt"), "dt": ("dd", "dt")}
+# Left open, these are opened again behind every block (HTML, 13.2.4.3).
+FORMATTING = names("a b big code em font i nobr s small strike strong tt u")
+# An end tag does not reach what stands behind these (HTML, 13.2.4.2).
+BARRIERS = names("applet button marquee math object select svg table template")
+FOREIGN = frozenset(("math", "svg"))
+# What a flat page keeps of its elements: those that are or name something.
+KEPT = names(
+    "base embed frame iframe image img input link meta object script source style "
+    "template textarea title track use video audio noscript"
+)
+RAW = "script|style|title|textarea|iframe|noscript|xmp|noembed|noframes"
+
+# Attributes as the tokenizer takes them apart (HTML, 13.2.5.32 to 13.2.5.40).
+_NAME = r"=[^\s/>=]*+|[^\s/>=]++"
+_VALUE = r""""[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s>]*+"""
+_ATTRIBUTES = rf"(?:[\s/]++|(?:{_NAME})(?:\s*+=\s*+(?:{_VALUE}))?+)*+"
+_END = r"(?:>|\Z)"
+TOKEN = re.compile(
+    r"<!--(?:-?>|.*?(?:--!?>|\Z))"  # a comment
+    rf"|<(?P<raw>{RAW})(?=[\s/>])(?P<raw_attributes>{_ATTRIBUTES}){_END}"
+    r"(?P<text>.*?)(?=</(?P=raw)[\s/>]|\Z)"  # an element of text, to its end tag
+    rf"|<(?P<slash>/?)(?P<tag>[a-z][^\s/>]*+)(?P<attributes>{_ATTRIBUTES}){_END}"
+    r"|<[!?/][^>]*+>?",  # a doctype, a processing instruction, a bogus comment
+    re.DOTALL | re.IGNORECASE,
+)
+ATTRIBUTE = re.compile(
+    rf"""({_NAME})(?:\s*+=\s*+(?:"([^"]*+)"?|'([^']*+)'?|([^\s>]*+)))?+"""
+)
+
+
+def parse(html: str) -> LexborHTMLParser:
+    """Parse a page as a browser with scripts would: ``noscript`` is mere text."""
+    safe = flat(html) if is_treacherous(html) else html
+    return LexborHTMLParser(safe, scripting=True)
+
+
+def roots(tree: LexborHTMLParser) -> tuple[LexborNode, ...]:
+    """List what is displayed of a tree: its root, then declarative shadow roots."""
+    found = [] if tree.root is None else [tree.root]
+    level = found
+    for _ in range(SHADOWS):
+        parts = [part for root in level for part in root.template_fragments()]
+        level = [part for part in parts if _is_shadow(part)]
+        found += level
+    return tuple(found)
+
+
+def _is_shadow(part: LexborNode) -> bool:
+    return part.parent is not None and "shadowrootmode" in part.parent.attributes
+
+
+def attributes(tag: str) -> dict[str, str]:
+    """Take the attributes of a tag apart; of one name the first counts."""
+    kept: dict[str, str] = {}
+    for name, double, single, bare in ATTRIBUTE.findall(tag[:LONG]):
+        kept.setdefault(name.lower(), double or single or bare)
+    return kept
+
+
+def is_treacherous(html: str) -> bool:
+    """Tell whether a tree builder would work far beyond what the size explains."""
+    stack, tokens = _Stack(), TOKEN.findall(html)
+    bound = WORK_LIMIT + WORK_PER_TAG * len(tokens)
+    work = roots = 0
+    for raw, raw_told, text, slash, tag, told in tokens:
+        name = (tag or raw).lower()
+        if raw:
+            # Within svg and math the same names hold elements, not text.
+            work += text.count("<") ** 2 // STEPS_PER_COPY if stack.is_foreign else 0
+        elif name in IMPLIED:
+            roots += name in ("html", "body")
+        elif name and name not in VOID:
+            stack.take(name, is_end=bool(slash))
+        if (len(told) > LONG or raw_told) and _has_many(told or raw_told):
+            return True
+        work += len(stack.names) // STEPS_PER_COPY + stack.formatting
+        if work > bound or roots > MOST_ROOTS:
+            return True
+    return False
+
+
+class _Stack:
+    """The open elements, as few as a tree builder may have closed by now."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.formatting = 0  # open, or waiting to be opened again
+
+    @property
+    def is_foreign(self) -> bool:
+        return not FOREIGN.isdisjoint(self.names)
+
+    def take(self, name: str, *, is_end: bool) -> None:
+        if not is_end:
+            if self.names and self.names[-1] in SIBLINGS.get(name, ()):
+                self.names.pop()
+            self.names.append(name)
+            self.formatting += name in FORMATTING
+            return
+        above = 0 if self.names[-1:] == [name] else self._above(name)
+        if above >= 0:
+            # Formatting that stood above is closed here and opened again behind.
+            self.formatting -= name in FORMATTING
+            del self.names[len(self.names) - above - 1 :]
+
+    def _above(self, name: str) -> int:
+        """Count what stands above an element; -1 where its end tag does not reach."""
+        reach = self.names[: -REACH - 1 : -1]
+        above = reach.index(name) if name in reach else -1
+        return above if BARRIERS.isdisjoint(reach[: max(above, 0)]) else -1
+
+
+def flat(html: str) -> str:
+    """Rewrite a page without its nesting: words, breaks, and elements with URLs."""
+    pieces, at = [], 0
+    for match in TOKEN.finditer(html):
+        pieces.append(html[at : match.start()].replace("<", "&lt;"))
+        pieces.append(_flat_tag(match))
+        at = match.end()
+    pieces.append(html[at:].replace("<", "&lt;"))
+    return "".join(pieces)
+
+
+def _flat_tag(match: re.Match[str]) -> str:
+    name = (match["tag"] or match["raw"] or "").lower()
+    if match["raw"]:
+        return f"<{name}{_few(match['raw_attributes'])}>{match['text']}</{name}>"
+    if name in KEPT and not match["slash"]:
+        end = "" if name in VOID else f"</{name}>"
+        return f"<{name}{_few(match['attributes'])}>{end}"
+    return "" if not name or name in FORMATTING or name == "span" else "<br>"
+
+
+def _few(tag: str) -> str:
+    """Write the attributes of a tag anew, as many as are read."""
+    pairs = attributes(tag).items()
+    return "".join(f' {key}="{v.replace(chr(34), "&quot;")}"' for key, v in pairs)
+
+
+def _has_many(tag: str) -> bool:
+    return len(tag) > LONG and len(ATTRIBUTE.findall(tag)) > MOST_ATTRIBUTES
