@@ -5,6 +5,7 @@ attempt that will be repeated, and at last the answer, marked. It records nothin
 judges nothing; the engine does both.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from requests.cookies import (
     extract_cookies_to_jar,
     get_cookie_header,
 )
+from requests.sessions import SessionRedirectMixin
 from requests.structures import CaseInsensitiveDict
 
 from pipeline.capture.assess import retry_after
@@ -36,6 +38,9 @@ SERVER_ERRORS = range(500, 600)
 TRANSIENT = ("dns", "connect", "timeout", "reset", "no-response")
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 ACCEPT_ENCODING = "gzip, deflate, br"
+# RFC 6265bis 5.6, step 1: a cookie with control characters is none. An age that no
+# number holds makes Python's cookie jar complain on standard error.
+NO_COOKIE = re.compile(r"[\0-\x08\x0a-\x1f\x7f]|max-age\s*=\s*\S{20}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +83,7 @@ class Client:
         self._folder = folder
         self._headers = headers
         self._secrets = secrets
+        self._home = ada_url.URL(source.url).href
         self._cookies = RequestsCookieJar()
         self._has_cookies = False
         self.patience = Patience(
@@ -111,25 +117,27 @@ class Client:
         for attempt in range(1, manner.retries + 2):
             reply = self._ask(url, manner)
             wait = self._wait(reply, attempt)
-            if wait is None or attempt > manner.retries:
+            if wait is None:
                 break
             if wait > LONGEST_WAIT.total_seconds():
                 asked = timedelta(seconds=round(wait))
                 hop = Hop(reply=reply, attempt=attempt)
                 yield _stopped(hop, "deferred", f"the server asks to wait {asked}")
                 return
-            if self._clock.monotonic() + wait >= self.patience.ends_at:
+            is_late = self._clock.monotonic() + wait >= self.patience.ends_at
+            if attempt > manner.retries or is_late:
                 break
             yield Hop(reply=reply, attempt=attempt)
             self._clock.sleep(wait)
         yield _answered(reply, attempt)
 
     def _ask(self, url: str, manner: Manner) -> Reply:
-        headers = dict(self._headers)
+        headers = self._headers_for(url)
         if manner.referrer and (told := referrer(manner.referrer, url)):
             headers["Referer"] = told
         if self._has_cookies and (cookie := self._cookie(url)):
-            headers["Cookie"] = cookie
+            own = headers.get("Cookie")
+            headers["Cookie"] = f"{own}; {cookie}" if own else cookie
         reply = self._network.fetch(
             Order(
                 url=url,
@@ -143,6 +151,15 @@ class Client:
         self._remember(url, reply)
         return reply
 
+    def _headers_for(self, url: str) -> CaseInsensitiveDict[str]:
+        """Choose what to send: a secret goes to the host it was meant for, no other."""
+        is_abroad = _MANNERS.should_strip_auth(self._home, url)
+        return CaseInsensitiveDict(
+            (name, value)
+            for name, value in self._headers.items()
+            if not (is_abroad and value.encode() in self._secrets)
+        )
+
     def _cookie(self, url: str) -> str:
         return str(get_cookie_header(self._cookies, _asked(url)) or "")
 
@@ -153,7 +170,8 @@ class Client:
 
     def _remember(self, url: str, reply: Reply) -> None:
         """Keep the cookies of a response, as a browser would for one visit."""
-        cookies = reply.message.head.values("set-cookie") if reply.message else ()
+        told = reply.message.head.values("set-cookie") if reply.message else ()
+        cookies = [cookie for cookie in told if not NO_COOKIE.search(cookie)]
         if not cookies:
             return
         fields = EmailMessage()
@@ -169,8 +187,12 @@ class Client:
             return None
         told = reply.message.head.value("retry-after") if reply.message else ""
         asked = retry_after(told, self._clock.now()) if told else None
-        backoff = BACKOFF * 2 ** (attempt - 1) * (0.5 + self._clock.jitter())
+        backoff = BACKOFF * 2.0 ** (attempt - 1) * (0.5 + self._clock.jitter())
+        backoff = min(backoff, LONGEST_WAIT.total_seconds())
         return max(backoff, asked.total_seconds() if asked else 0.0)
+
+
+_MANNERS = SessionRedirectMixin()  # requests' own rule for Authorization
 
 
 def _asked(url: str) -> requests.PreparedRequest:
@@ -228,7 +250,10 @@ def resolved(base: str, told: str) -> str:
     """
     with suppress(UnicodeError):  # else Latin-1, as RFC 9110 5.5 has it
         told = told.encode("latin-1").decode()
-    target = ada_url.URL(told, base=base)
+    try:
+        target = ada_url.URL(told, base=base)
+    except ValueError as error:
+        raise ValueError("a redirect to what is no URL is not followed") from error
     if target.protocol not in ("http:", "https:"):
         raise ValueError(f"a redirect to {target.protocol} is not followed")
     if target.username or target.password:

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 from protego import Protego
 
+from pipeline.capture import content
 from pipeline.capture.client import Client, Hop, Manner
+from pipeline.capture.wire import Message
 from pipeline.model import Purpose
 
 LIMIT = 512 * 1024  # RFC 9309 2.5 asks for at least 500 KiB
@@ -58,12 +60,19 @@ def judged(last: Hop, url: str, agent: str) -> tuple[bool, str]:
     message = last.reply.message
     status = message.head.status if message is not None else None
     if last.reply.failure or last.stopped or status is None:
-        return False, f"robots.txt was not to be had ({last.reply.failure})"
+        why = last.reply.failure or last.stopped or "no HTTP"
+        return False, f"robots.txt was not to be had ({why})"
     if status in range(400, 500):
         return True, f"there is no robots.txt ({status})"
     if status not in range(200, 300) or message is None:
         return False, f"robots.txt answered {status}"
-    text = b"".join(message.payload()).decode("utf-8", "replace")
-    if Protego.parse(text).can_fetch(url, agent):
+    if Protego.parse(_text(message)).can_fetch(url, agent):
         return True, "robots.txt permits it"
     return False, "robots.txt disallows it"
+
+
+def _text(message: Message) -> str:
+    """Read the file as RFC 9309, 2.2 has it: UTF-8, here without its coding and BOM."""
+    coding = ", ".join(message.head.values("content-encoding"))
+    decoded = content.decode(b"".join(message.payload()), coding, limit=LIMIT)
+    return content.to_text(decoded.data, "utf-8")
