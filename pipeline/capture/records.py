@@ -254,10 +254,21 @@ def is_dense(message: Message) -> bool:
         return True
     if kind in DENSE_TYPES or kind.startswith(DENSE_FAMILIES):
         return True
-    if kind.startswith("text/") or message.block.size < SAMPLE:
+    if kind.startswith("text/") or message.payload_size < SAMPLE:
         return False
-    sample = next(iter(message.block))[-SAMPLE:]
+    sample = _beginning(message)
     return len(zlib.compress(sample, 1)) > WORTH_SQUEEZING * len(sample)
+
+
+def _beginning(message: Message) -> bytes:
+    """Take a sample of the payload; the head would say nothing of it."""
+    taken, size = [], 0
+    for piece in message.payload():
+        taken.append(bytes(piece[: SAMPLE - size]))
+        size += len(taken[-1])
+        if size >= SAMPLE:
+            break
+    return b"".join(taken)
 
 
 def protocols(reply: Reply) -> tuple[str, ...]:
