@@ -33,7 +33,8 @@ def _judge(want: Want, series: Mapping[str, Series]) -> Outcome:
     ours = series[want.contender]
     if want.against:
         ratio = series[want.against].seconds / ours.seconds
-        claim = f"{ratio:.2f} times as fast as {want.against}"
+        spared = series[want.against].cpu / ours.cpu
+        claim = f"{ratio:.2f} times as fast as {want.against}, {spared:.2f} by cpu"
         aim = f"at least {want.at_least:g}"
         return _outcome(want, ratio, claim, aim, is_met=ratio >= want.at_least)
     most, found, unit = (
