@@ -107,16 +107,20 @@ class Wants:
     def __init__(self, page: Body) -> None:
         self.seen: set[str] = set()
         self.queue: deque[Wish] = deque()
+        self.too_deep: list[str] = []
         self._page = page.url
         self.add(page, 1)
 
     def add(self, body: Body, depth: int) -> None:
         """Take up what a page, frame or style sheet needs in its turn."""
-        if depth > (CSS_DEPTH if body.is_css else FRAME_DEPTH):
-            return
+        is_too_deep = depth > (CSS_DEPTH if body.is_css else FRAME_DEPTH)
         for url in needs(body):
-            if url not in self.seen and url != self._page:
-                self.seen.add(url)
+            if url in self.seen or url == self._page:
+                continue
+            self.seen.add(url)
+            if is_too_deep:
+                self.too_deep.append(url)
+            else:
                 self.queue.append(Wish(url=url, referrer=body.url, depth=depth))
 
 
@@ -150,9 +154,13 @@ class HttpEngine:
 
     def requisites_of(self, page: Body) -> tuple[Requisites, tuple[str, ...]]:
         """Fetch what a page needs, level by level; say what was not to be had."""
-        wants, missing, stop = Wants(page), [], ""
-        room = REQUISITE_BYTES
-        while wants.queue and not stop:
+        wants, missing, room = Wants(page), [], REQUISITE_BYTES
+        notes: list[str] = []
+        while wants.queue:
+            done = len(wants.seen) - len(wants.queue) - len(wants.too_deep)
+            if stop := self._reason_to_stop(done, room):
+                notes.append(stop)
+                break
             wish = wants.queue.popleft()
             exchange, body = self._requisite(wish.url, wish.referrer)
             room -= exchange.size
@@ -160,14 +168,15 @@ class HttpEngine:
                 missing.append(wish.url)
             elif body is not None:
                 wants.add(body, wish.depth + 1)
-            stop = self._reason_to_stop(len(wants.seen) - len(wants.queue), room)
-        if wants.queue:
-            missing += [wish.url for wish in wants.queue]
+        if wants.too_deep:
+            notes.append(
+                f"requisites: {len(wants.too_deep)} nested too deep, not asked"
+            )
+        missing += [wish.url for wish in wants.queue] + wants.too_deep
         count = len(wants.seen)
-        kept = Requisites(
-            wanted=count, kept=count - len(missing), missing=tuple(missing)
-        )
-        return kept, (stop,) if wants.queue else ()
+        kept = count - len(missing)
+        listed = Requisites(wanted=count, kept=kept, missing=tuple(missing))
+        return listed, tuple(notes)
 
     def _requisite(self, url: str, parent: str) -> tuple[Exchange, Body | None]:
         """Fetch one requisite; return its last exchange, its body where that counts."""
