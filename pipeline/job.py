@@ -5,23 +5,26 @@ of sources; what comes home is packed, accessioned and logged here, by a single 
 At the end one bag records the run itself: the plan, the manifest, every outcome.
 """
 
+import os
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+import traceback
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from pipeline import __version__
 from pipeline.capture.address import Policy
 from pipeline.capture.assess import is_news
 from pipeline.capture.net import Network, tls_context
 from pipeline.capture.robots import Robots
-from pipeline.capture.visit import Task, Visited, visit
+from pipeline.capture.visit import Task, Visited, header_values, visit
 from pipeline.clock import Clock, stamp
-from pipeline.errors import Exit, InterruptedRunError, first_exit
+from pipeline.errors import Exit, InterruptedRunError, StorageError, first_exit
 from pipeline.fixity import Sink, digest_of, write_file
 from pipeline.holdings.compare import change
 from pipeline.holdings.store import Store
@@ -31,6 +34,8 @@ from pipeline.model import (
     Bag,
     Capture,
     Change,
+    Event,
+    EventType,
     Manifest,
     Previous,
     Purpose,
@@ -60,6 +65,7 @@ STANDS_ON = (  # whose versions a court may ask for
     "protego",
     "brotli",
 )
+CRASHED = "internal-error"  # the reason where the fault is ours
 WORKERS = 16  # hosts visited at the same time
 PIECE = 1 << 20
 
@@ -134,10 +140,40 @@ def run(
     Raises LockedError while another run holds the archive, StorageError where it can't
     be written, UsageError for an order that makes no sense, InterruptedRunError.
     """
+    sources = preflight(manifest, order.only)
     with store.lock(f"run {manifest.id}"):
         for sentence in store.recover():
             progress.said(sentence)
-        return _Run(manifest, order, store, network, progress).carry_out()
+        one = _Run(
+            manifest,
+            sources,
+            order=order,
+            store=store,
+            network=network,
+            progress=progress,
+        )
+        try:
+            return one.carry_out()
+        except KeyboardInterrupt as interrupt:
+            raise InterruptedRunError(
+                f"{one.id} was interrupted; the bags it made are kept, and the same "
+                f"command makes a new run"
+            ) from interrupt
+
+
+def preflight(manifest: Manifest, only: Iterable[str] = ()) -> tuple[Source, ...]:
+    """Choose the sources, and refuse now what would stop the run half way.
+
+    Raises UsageError for an unknown source and for a secret that is not to be had,
+    StorageError for a document that can't be read.
+    """
+    sources = chosen(manifest, only)
+    for source in sources:
+        if not source.skip:
+            header_values(source, os.environ)
+    if document := document_file(manifest):
+        opened(document).close()
+    return sources
 
 
 class _Run:
@@ -146,6 +182,8 @@ class _Run:
     def __init__(
         self,
         manifest: Manifest,
+        sources: Iterable[Source],
+        *,
         order: Order,
         store: Store,
         network: Network,
@@ -153,7 +191,6 @@ class _Run:
     ) -> None:
         clock = network.clock
         started = clock.now()
-        sources = chosen(manifest, order.only)
         self._manifest = manifest
         self._order = order
         self._store = store
@@ -161,6 +198,7 @@ class _Run:
         self._clock = clock
         self._progress = progress
         self._robots = Robots()
+        visited = tuple(s for s in sources if not s.skip)
         self._skipped = tuple(s for s in sources if s.skip)
         self._plan = Plan(
             run=bag_name(manifest.id, "run", started, clock.uuid()),
@@ -168,76 +206,87 @@ class _Run:
             manifest=manifest.digest,
             entries=tuple(
                 Entry(source=strictly(s) if order.strict else s, salt=clock.nonce(32))
-                for s in sources
-                if not s.skip
+                for s in visited
             ),
         )
         self._run = run_of(manifest, self._plan, started, order.settings())
+        self.id = self._run.id
 
     def carry_out(self) -> Outcome:
         lines = shards(self._plan.entries)
         self._progress.planned(len(self._plan.entries), len(lines))
         kept: list[Kept] = []
         unchanged: list[tuple[Path, Visited]] = []
-        for entry, task, visited in self._visits(lines):
-            previous = task.previous
-            told = change(
-                previous,
-                visited.capture.verdict,
-                visited.capture.reasons,
-                visited.capture.payload,
-            )
-            packed = None
-            if visited.capture.verdict is Verdict.UNCHANGED:
-                unchanged.append((task.folder, visited))
-            else:
-                packed = self._keep(entry, task, visited, told, len(kept) + 1)
-            one = Kept(
-                capture=visited.capture, change=told, previous=previous, bag=packed
-            )
-            kept.append(one)
-            self._progress.kept(one.capture, told)
-        return self._close(kept, unchanged)
+        with closing(self._visits(lines)) as visits:
+            for entry, task, visited in visits:
+                one = self._come_home(entry, task, visited, len(kept) + 1)
+                if one.bag is None:
+                    unchanged.append((task.folder, visited))
+                kept.append(one)
+                self._progress.kept(one.capture, one.change)
+        outcome = self._close(kept, unchanged)
+        if any(CRASHED in one.capture.reasons for one in kept):
+            self._set_aside()
+        return outcome
+
+    def _come_home(
+        self, entry: Entry, task: Task, visited: Visited, number: int
+    ) -> Kept:
+        """Compare a visit with the one before it, and pack what is not known yet."""
+        capture, previous, packed = visited.capture, task.previous, None
+        told = change(previous, capture.verdict, capture.reasons, capture.payload)
+        if CRASHED in capture.reasons:  # no bag is made of what was half written
+            task = replace(task, folder=self._stage(task.source))
+        if capture.verdict is not Verdict.UNCHANGED:
+            packed = self._keep(entry, task, visited, told, number)
+        return Kept(capture=capture, change=told, previous=previous, bag=packed)
+
+    def _set_aside(self) -> None:
+        """Let the store put what crashed visits left in staging into quarantine."""
+        for sentence in self._store.recover():
+            self._progress.said(sentence)
 
     # ------------------------------------------------------------------- visiting
 
     def _visits(
         self, lines: Iterable[tuple[Entry, ...]]
-    ) -> Iterator[tuple[Entry, Task, Visited]]:
+    ) -> Generator[tuple[Entry, Task, Visited]]:
         """Visit every source, hosts in parallel, and yield each as it comes home."""
-        with ThreadPoolExecutor(self._order.workers, "visit") as workers:
-            waiting: dict[Future[Visited], tuple[Entry, Task, tuple[Entry, ...]]] = {}
+        workers = ThreadPoolExecutor(self._order.workers, "visit")
+        waiting: dict[Future[Visited], tuple[Entry, Task, tuple[Entry, ...]]] = {}
 
-            def send(line: tuple[Entry, ...]) -> None:
-                if line:
-                    task = self._task(line[0])
-                    future = workers.submit(self._visit, task)
-                    waiting[future] = (line[0], task, line[1:])
+        def send(line: tuple[Entry, ...]) -> None:
+            if line:
+                task = self._task(line[0])
+                future = workers.submit(self._visit, task)
+                waiting[future] = (line[0], task, line[1:])
 
-            try:
-                for line in lines:
-                    send(line)
-                while waiting:
-                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                        entry, task, rest = waiting.pop(future)
-                        send(rest)
-                        yield entry, task, future.result()
-            except KeyboardInterrupt as interrupt:
-                raise InterruptedRunError(
-                    f"{self._run.id} was interrupted; the bags it made are kept, and "
-                    f"the same command makes a new run"
-                ) from interrupt
-            except BaseException:
-                self._network.stop()  # what is under way ends at its next exchange
-                workers.shutdown(wait=True, cancel_futures=True)
-                raise
+        try:
+            for line in lines:
+                send(line)
+            while waiting:
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    entry, task, rest = waiting.pop(future)
+                    send(rest)
+                    yield entry, task, future.result()
+        except BaseException:
+            self._network.stop()
+            workers.shutdown(wait=False, cancel_futures=True)
+            self._progress.said("stopping; the exchanges under way are finished first")
+            workers.shutdown()  # a second Ctrl-C does not wait here
+            raise
+        workers.shutdown()
+
+    def _stage(self, source: Source) -> Path:
+        run = self._run
+        name = bag_name(run.job, source.id, run.started, self._clock.uuid())
+        return self._store.stage(name)
 
     def _task(self, entry: Entry) -> Task:
         source, run = entry.source, self._run
-        name = bag_name(run.job, source.id, run.started, self._clock.uuid())
         return Task(
             source=source,
-            folder=self._store.stage(name),
+            folder=self._stage(source),
             about=warcinfo(run, source, self._manifest.contact),
             contact=self._manifest.contact or run.operator.contact,
             previous=self._store.catalogue.previous(run.job, source.id),
@@ -246,7 +295,13 @@ class _Run:
 
     def _visit(self, task: Task) -> Visited:
         self._progress.visiting(task.source)
-        return visit(task, network=self._network, robots=self._robots)
+        started = self._clock.now()
+        try:
+            return visit(task, network=self._network, robots=self._robots)
+        except (StorageError, InterruptedRunError):
+            raise  # these end the run
+        except Exception as error:  # noqa: BLE001 - between one source and the next
+            return crashed(task.source, error, started, self._clock)
 
     # -------------------------------------------------------------------- keeping
 
@@ -364,7 +419,7 @@ class _Run:
         lines: list[str] = []
         for staged, visited in unchanged:
             lines += shifted(visited.index, by=sink.size)
-            with (staged / WARC_PATH).open("rb") as file:
+            with opened(staged / WARC_PATH) as file:
                 while piece := file.read(PIECE):
                     sink.write(piece)
         index = "".join(f"{line}\n" for line in sorted(lines)).encode()
@@ -373,16 +428,15 @@ class _Run:
 
     def _document(self, folder: Path) -> tuple[Artefact, ...]:
         """Copy the citing document's own file, where the manifest gives one."""
-        document = self._manifest.document
-        if document is None or not document.file:
+        origin = document_file(self._manifest)
+        if origin is None:
             return ()
-        origin = self._manifest.path.parent / document.file
         sink = Sink(
             folder,
             f"{DOCUMENT_FOLDER}/document{origin.suffix.lower()}",
             algorithms=self._manifest.package.algorithms,
         )
-        with origin.open("rb") as file:
+        with opened(origin) as file:
             while piece := file.read(PIECE):
                 sink.write(piece)
         return (sink.finish(),)
@@ -430,7 +484,52 @@ def together(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
+def document_file(manifest: Manifest) -> Path | None:
+    """Find the citing document's own file, where the manifest names one."""
+    document = manifest.document
+    if document is None or not document.file:
+        return None
+    return manifest.path.parent / document.file
+
+
+def opened(path: Path) -> IO[bytes]:
+    """Open a file to be copied. Raises StorageError, which names it."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise StorageError.at(path, error) from error
+
+
 # -------------------------------------------------------------------------- decisions
+
+
+def crashed(
+    source: Source, error: Exception, started: datetime, clock: Clock
+) -> Visited:
+    """Tell a visit that ended in a fault of ours: an event, and no bytes."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    detail = (
+        f"{type(error).__name__}: {error} ({Path(last.filename).name}, line "
+        f"{last.lineno}); a fault of Muniment, what came is in quarantine"
+    )
+    ended = clock.now()
+    event = Event(
+        id=clock.uuid(),
+        type=EventType.CAPTURE,
+        at=ended,
+        outcome=Verdict.FAILED,
+        detail=detail,
+    )
+    capture = Capture(
+        source=source,
+        started=started,
+        ended=ended,
+        verdict=Verdict.FAILED,
+        reasons=(CRASHED,),
+        detail=detail,
+        events=(event,),
+    )
+    return Visited(capture=capture, index=b"")
 
 
 def bag_name(job: str, source: str, moment: datetime, uuid: str) -> str:
@@ -496,8 +595,9 @@ def exits_of(kept: Iterable[Kept], *, strict: bool) -> tuple[Exit, ...]:
     found: dict[Exit, None] = {}
     for one in kept:
         capture = one.capture
-        if "deferred" in capture.reasons:
+        if "deferred" in capture.reasons:  # nothing is wrong yet
             found[Exit.RETRY] = None
+            continue
         if not is_news(
             capture.verdict,
             capture.reasons,
