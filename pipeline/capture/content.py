@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 PAGE_LIMIT = 8 * 2**20  # bytes of a page that are read
+MOST_TITLES = 100  # that are looked at for the one of the page
 PRESCAN = 1024  # bytes in which a page may name its encoding (HTML, 13.2.3.2)
 
 # ----------------------------------------------------------------------- media types
@@ -72,7 +73,10 @@ SIGNATURES = (
     (0, b"\x1f\x8b\x08", "application/gzip"),
 )
 # What may stand before the first element: comments, declarations, instructions.
-_PROLOGUE = re.compile(rb"(?:\s++|<!--.*?-->|<\?[^>]*+>|<!doctype(?!\s+html)[^>]*+>)*+")
+_PROLOGUE = re.compile(
+    rb"(?:\s++|<!--.*?-->|<\?[^>]*+>|<!doctype(?!\s+html)[^>]*+>)*+",
+    re.DOTALL | re.IGNORECASE,
+)
 _HTML = re.compile(
     rb"<(?:!doctype\s+html|html|head|script|iframe|h1|div|font|table|a|style|title|b"
     rb"|body|br|p)[\s>]",
@@ -251,7 +255,7 @@ AS_WRITTEN = markup.names("pre listing textarea xmp plaintext")
 
 _BLANKS = re.compile(r"[ \t\n\f\r]+")
 _BLANKS_IN_LINE = re.compile(r"[ \t\f]+")
-_GAPS = re.compile(r" *\t[ \t]*")
+_GAPS = re.compile(r"[ \t]{2,}")
 _LINE_END = re.compile(r"[ \t]*\n[ \t\n]*")
 
 
@@ -280,8 +284,11 @@ def read_html(data: bytes, encoding: str) -> Page:
 
 def _title(tree: LexborHTMLParser) -> str:
     """Return the page's title, which is not that of a drawing in it."""
-    for node in tree.css("title"):
-        if node.parent is not None and node.parent.tag in ("head", "body"):
+    for node in tree.css("title")[:MOST_TITLES]:
+        around = node.parent
+        while around is not None and around.tag != "svg":
+            around = around.parent
+        if around is None:
             return _BLANKS.sub(" ", node.text()).strip()
     return ""
 
@@ -301,14 +308,14 @@ class _Reader:
         }
         self._as_written = 0  # how many elements around keep their line ends
         self._said: list[str] = []
-        if roots:
-            self._read(roots[0])
+        for root in roots[:1]:
+            self._read(root)
 
     @property
     def text(self) -> str:
         """Return the words, blanks run together, no line empty."""
         lines = _LINE_END.sub("\n", "".join(self._said)).strip(" \t\n")
-        return _GAPS.sub("\t", lines)
+        return _GAPS.sub(lambda gap: "\t" if "\t" in gap[0] else " ", lines)
 
     def _read(self, root: LexborNode) -> None:
         node, depth = root, 0
