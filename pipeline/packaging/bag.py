@@ -11,6 +11,7 @@ import errno
 import os
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -170,8 +171,8 @@ def _unbaggable(one: Artefact, algorithms: tuple[str, ...]) -> str:
 
 def _require_no_twins(paths: Sequence[bytes]) -> None:
     """Refuse names that are one name on another system (RFC 8493 6.1.1.3)."""
-    if len({*paths}) != len(paths):
-        twice = next(path for path in paths if paths.count(path) > 1)
+    twice = next((path for path, count in Counter(paths).items() if count > 1), None)
+    if twice is not None:
         raise UsageError(f"{show(twice)} was given twice; a bag lists it once")
     seen: dict[bytes, bytes] = {}
     above = {folder for path in paths for folder in folders(path)}

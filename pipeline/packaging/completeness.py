@@ -5,10 +5,9 @@ come out. The digests are another matter.
 """
 
 import re
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain
 
 from pipeline.packaging import names, tagfiles
 from pipeline.packaging.contents import ABSENT, NOT, PAYLOAD, Column, Inventory
@@ -97,7 +96,10 @@ def _missing(held: Holdings, row: int, verdicts: Verdicts) -> None:
     if path in held.inventory.special:  # told as what it is
         return
     listed = _listing(held.payload, row)
-    if row in held.fetches:
+    if path in held.inventory.folders:  # RFC 8493 2.1.3
+        message = f"{listed} lists a folder, where manifests list files alone"
+        verdicts.add("malformed-line", show(path), message)
+    elif row in held.fetches:
         message = f"{listed} lists it and fetch.txt tells where; it was not fetched yet"
         verdicts.add("fetch-missing", show(path), message)
     else:
@@ -220,19 +222,21 @@ def check_names(inventory: Inventory, verdicts: Verdicts) -> None:
 def _twins(inventory: Inventory) -> Iterator[tuple[bytes, bytes]]:
     """Yield pairs of different names that fold into one, in little memory.
 
-    First the hashes of all folded names, eight bytes each; then, where two are equal,
-    the names themselves.
+    First every folded name is counted into one of many small slots; then names that
+    share a slot are compared, which are few.
     """
-    hashes = array("q", (hash(names.folded(path)) for path in _names(inventory)))
-    ordered = sorted(hashes)
-    twice = {a for a, b in pairwise(ordered) if a == b}
-    del ordered
-    if not twice:
+    size = 1 << (16 * len(inventory)).bit_length()
+    slots = bytearray(size)
+    for path in _names(inventory):
+        slot = hash(names.folded(path)) & (size - 1)
+        slots[slot] = min(slots[slot] + 1, 2)
+    if max(slots) <= 1:
         return
     first: dict[bytes, bytes] = {}
-    for path, key in zip(_names(inventory), hashes, strict=True):
-        if key in twice:
-            other = first.setdefault(names.folded(path), path)
+    for path in _names(inventory):
+        folded = names.folded(path)
+        if slots[hash(folded) & (size - 1)] > 1:
+            other = first.setdefault(folded, path)
             if other != path:
                 yield other, path
 

@@ -70,13 +70,16 @@ class Column:
     """What one manifest says: for each row whether it is listed, and its digest.
 
     ``states`` has a byte for each row, NOT, BARE or WHOLE, as far as it was noted, and
-    after ``settle`` for all of them.
+    after ``settle`` for all of them. Without ``keep`` digests are only kept so far that
+    a second one can be told from the first, in eight bytes.
     """
 
-    def __init__(self, name: ManifestName) -> None:
+    def __init__(self, name: ManifestName, *, keep: bool) -> None:
         self.name = name
         self.hash = HASHES.get(name.algorithm, "")
-        self.width = _WIDTHS.get(self.hash, 0)
+        self.width = _WIDTHS.get(self.hash, 0)  # of a digest, in bytes
+        self._keeps = keep
+        self._kept = self.width if keep else min(self.width, 8)
         self.states = bytearray()
         self._digests = bytearray()
 
@@ -85,20 +88,20 @@ class Column:
         fits = len(digest) == 2 * self.width
         self.settle(row + 1)
         if self.states[row] != NOT:
-            is_same = not self.width or (fits and unhexlify(digest) == self.digest(row))
+            is_same = not self.width or (fits and self._raw(digest) == self.digest(row))
             return Listing.SAME if is_same else Listing.OTHER
         if not fits:
             self.states[row] = BARE
             return Listing.WIDTH if self.width else Listing.NEW
         self.states[row] = WHOLE
-        self._digests[row * self.width : (row + 1) * self.width] = unhexlify(digest)
+        self._digests[row * self._kept : (row + 1) * self._kept] = self._raw(digest)
         return Listing.NEW
 
     def take(self, row: int, digest: bytes) -> bool:
         """Note an entry of the right width, if its row is new or has nothing yet."""
         if row == len(self.states):
             self.states.append(WHOLE)
-            self._digests += unhexlify(digest)
+            self._digests += self._raw(digest)
             return True
         if row < len(self.states) and self.states[row] != NOT:
             return False
@@ -106,12 +109,12 @@ class Column:
 
     def digest(self, row: int) -> bytes:
         """Return the digest noted for a row."""
-        return bytes(self._digests[row * self.width : (row + 1) * self.width])
+        return bytes(self._digests[row * self._kept : (row + 1) * self._kept])
 
     def move(self, old: int, new: int) -> None:
         """Give what was noted for one row to another that has nothing."""
         self.states[new], self.states[old] = self.states[old], NOT
-        start, stop = new * self.width, (new + 1) * self.width
+        start, stop = new * self._kept, (new + 1) * self._kept
         self._digests[start:stop] = self.digest(old)
 
     def settle(self, rows: int) -> None:
@@ -119,7 +122,11 @@ class Column:
         more = rows - len(self.states)
         if more > 0:
             self.states.extend(bytes(more))
-            self._digests.extend(bytes(more * self.width))
+            self._digests.extend(bytes(more * self._kept))
+
+    def _raw(self, digest: bytes) -> bytes:
+        raw = unhexlify(digest)
+        return raw if self._keeps else hash(raw).to_bytes(8, "big", signed=True)
 
 
 def survey(root: int, verdicts: Verdicts) -> Inventory:
@@ -152,7 +159,7 @@ def _say_special(entry: Entry, verdicts: Verdicts) -> None:
             message = f"folders deeper than {DEEPEST} are not looked into"
         case Kind.LINK:
             where = show(os.fsencode(entry.detail))
-            message = f"a symbolic link to {where!r}, not followed"
+            message = f"a symbolic link to '{where}', not followed"
         case _:
             message = f"a {entry.kind}, not opened"
     verdicts.add(code, path, message)

@@ -19,9 +19,10 @@ from pipeline.packaging.rules import WARNING, Verdicts
 MOST_ROWS = 5_000_000  # paths of one bag that are kept in memory
 
 MOST_JUNK = 1000  # lines that are no entries, told one by one
-_ENTRY = "'checksum filepath'"
 _FULL = f"only the first {MOST_ROWS:,} paths of the bag were read"
-_FETCH = tagfiles.ManifestName(file="fetch.txt", is_tag=False, algorithm="")
+_FETCH = tagfiles.ManifestName(
+    file="fetch.txt", is_tag=False, algorithm="", shown="fetch.txt"
+)
 _FORGIVEN = {  # small departures, told once for each manifest
     "dot": "paths begin with './' or double a slash",
     "star": "paths begin with the '*' of md5sum (RFC 8493 6.1.3)",
@@ -33,17 +34,18 @@ class Reader:
     """Reads the manifests of one bag into columns, beside its inventory."""
 
     def __init__(
-        self, inventory: Inventory, verdicts: Verdicts, *, strict: bool
+        self, inventory: Inventory, verdicts: Verdicts, *, strict: bool, keep: bool
     ) -> None:
         self._inventory = inventory
         self._verdicts = verdicts
         self._strict = strict
+        self._keep = keep
         self._forgiven: Counter[str] = Counter()
         self._junk = tagfiles.Heap()
 
     def read(self, name: tagfiles.ManifestName, lines: Iterable[bytes]) -> Column:
         """Read one manifest."""
-        column = Column(name)
+        column = Column(name, keep=self._keep)
         self._forgiven, self._junk = Counter(), tagfiles.Heap(MOST_JUNK)
         usual = _usual(column)
         add, paths = self._inventory.add, self._inventory.paths
@@ -54,10 +56,7 @@ class Reader:
             match = usual(line)
             if not match or not column.take(add(match[2]), match[1]):
                 self._line(column, number, line)
-        for what, count in self._forgiven.items():
-            message = f"{count} {_FORGIVEN[what]}"
-            self._verdicts.add("malformed-line", name.shown, message, severity=WARNING)
-        self._verdicts.extend(self._junk.told("malformed-line", name.shown, _ENTRY))
+        self._tell("malformed-line", name.shown, "'checksum filepath'")
         return column
 
     def _line(self, column: Column, number: int, line: bytes) -> None:
@@ -104,15 +103,12 @@ class Reader:
             self._verdicts.add("unsafe-path", show(path), f"{where}: {reason}")
             return b""
         plain = names.plain(path)
-        if plain != path and not path.endswith(b"/"):
+        if plain != path:
             self._forgiven["dot"] += 1
-        if reason := self._misplaced(column, plain or path):
+        if reason := self._misplaced(column, plain):
             code = "malformed-line" if column.name.is_tag else "unsafe-path"
+            code = "fetch-line" if column.name is _FETCH else code
             self._verdicts.add(code, show(path), f"{where}: {reason}")
-            return b""
-        if path.endswith(b"/") or plain in self._inventory.folders:
-            message = f"{where}: a folder, where manifests list files alone"
-            self._verdicts.add("malformed-line", show(path), message)
             return b""
         return self._decoded(where, plain)
 
@@ -125,6 +121,8 @@ class Reader:
     def _misplaced(self, column: Column, path: bytes) -> str:
         if not column.name.is_tag:
             return "" if path.startswith(PAYLOAD) else "it stands outside data/"
+        if not path:
+            return "it names no file"
         if path.startswith(PAYLOAD):
             return "a tag manifest must not list payload (RFC 8493 2.2.1)"
         other = tagfiles.parse_manifest_name(path.decode(errors="surrogateescape"))
@@ -155,9 +153,7 @@ class Reader:
 
     def fetches(self, lines: Iterable[bytes]) -> dict[int, int | None]:
         """Read fetch.txt: the rows to be fetched, and the sizes it gives them."""
-        column = Column(
-            tagfiles.ManifestName(file="fetch.txt", is_tag=False, algorithm="")
-        )
+        column = Column(_FETCH, keep=False)
         rows: dict[int, int | None] = {}
         self._forgiven, self._junk = Counter(), tagfiles.Heap(MOST_JUNK)
         for number, line in enumerate(lines, 1):
@@ -179,9 +175,15 @@ class Reader:
             if reason := refused(fetch.url):
                 message = f"fetch.txt line {number}: {reason}"
                 self._verdicts.add("fetch-refused", show(path), message)
-        form = "'url length filepath'"
-        self._verdicts.extend(self._junk.told("fetch-line", "fetch.txt", form))
+        self._tell("fetch-line", "fetch.txt", "'url length filepath'")
         return rows
+
+    def _tell(self, code: str, file: str, form: str) -> None:
+        """Tell what was counted while a file was read."""
+        for what, count in self._forgiven.items():
+            message = f"{count} {_FORGIVEN[what]}"
+            self._verdicts.add(code, file, message, severity=WARNING)
+        self._verdicts.extend(self._junk.told(code, file, form))
 
 
 def _usual(column: Column) -> Callable[[bytes], re.Match[bytes] | None]:
@@ -197,10 +199,10 @@ def refused(url: str) -> str:
     """Say why an address in fetch.txt would never be fetched, as far as it tells."""
     parts = urlsplit(url)
     if parts.scheme.lower() not in ("http", "https"):
-        return f"the scheme {show(parts.scheme.encode())!r} is not http or https"
+        return f"the scheme '{show(parts.scheme.encode())}' is not http or https"
     host = parts.hostname or ""
     if host in ("", "localhost") or host.endswith((".localhost", ".local")):
-        return f"{show(host.encode())!r} is no public host"
+        return f"'{show(host.encode())}' is no public host"
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -20,26 +20,24 @@ _UNSAFE = (  # RFC 8493 5.1, and the Windows forms it names
 )
 _MAYBE_UNSAFE = re.compile(rb"\A[/~\\%]|\A.:|\.\.", re.DOTALL)
 
-_UNPORTABLE = (  # RFC 8493 6.1.2
+_UNPLAIN = re.compile(rb"(?:\A|/)\.?(?:/|\Z)")
+
+_UNPORTABLE = (  # RFC 8493 6.1.2; of a lower-case path after a slash
     (re.compile(rb"[\x00-\x1f\x7f]"), "it holds a control character"),
+    (  # U+0080 to U+009F, U+2028, U+2029, where some tools end a line
+        re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]"),
+        "it holds a control character",
+    ),
     (re.compile(rb'[<>:"|?*\\]'), 'it holds one of < > : " | ? * \\'),
     (re.compile(rb"[ .](?:/|\Z)"), "a part of it ends with a space or a dot"),
     (
-        re.compile(
-            rb"(?:\A|/)(?:con|prn|aux|nul|com\d|lpt\d)(?:\.[^/]*)?(?:/|\Z)",
-            re.IGNORECASE,
-        ),
+        re.compile(rb"/(?:con|prn|aux|nul|com\d|lpt\d)(?:\.[^/]*)?(?:/|\Z)"),
         "Windows reserves a part of it",
     ),
     (
-        re.compile(
-            rb"(?:\A|/)(?:thumbs\.db|desktop\.ini|\.ds_store|\._[^/]*)\Z", re.IGNORECASE
-        ),
+        re.compile(rb"/(?:thumbs\.db|desktop\.ini|\.ds_store|\._[^/]*)\Z"),
         "a desktop leaves such files behind; it is hardly content",
     ),
-)
-_MAYBE_UNPORTABLE = re.compile(
-    b"|".join(b"(?:%s)" % pattern.pattern for pattern, _ in _UNPORTABLE), re.IGNORECASE
 )
 
 
@@ -52,20 +50,22 @@ def unsafe(path: bytes) -> str:
 
 def unportable(path: bytes) -> str:
     """Say why a name will not survive on other systems, or nothing if it will."""
-    if _MAYBE_UNPORTABLE.search(path):
-        return next(why for pattern, why in _UNPORTABLE if pattern.search(path))
-    if path.isascii():
-        return "" if len(path) <= LONGEST_PATH else "it is longer than 255 characters"
+    lower = b"/" + path.lower()
+    for pattern, why in _UNPORTABLE:
+        if pattern.search(lower):
+            return why
+    if len(path) <= LONGEST_PATH and path.isascii():
+        return ""
     try:
-        text = path.decode()
+        is_long = len(path.decode()) > LONGEST_PATH
     except UnicodeDecodeError:
         return "it is not UTF-8"
-    return "" if len(text) <= LONGEST_PATH else "it is longer than 255 characters"
+    return f"it is longer than {LONGEST_PATH} characters" if is_long else ""
 
 
 def plain(path: bytes) -> bytes:
     """Take out of a path what changes nothing: ``./`` and doubled slashes."""
-    if b"//" not in path and b"./" not in path and path[-2:] != b"/.":
+    if not _UNPLAIN.search(path):
         return path
     return b"/".join(part for part in path.split(b"/") if part not in (b"", b"."))
 

@@ -89,7 +89,7 @@ def _declared(lines: list[str], place: int) -> tuple[str, str]:
     line = lines[place] if place < len(lines) else ""
     if match := _EXACT[place].fullmatch(line):
         return match[1], ""
-    odd = f"line {place + 1} is {show(line.encode())!r}, not '{_LABELS[place]}: ...'"
+    odd = f"line {place + 1} is '{show(line.encode())}', not '{_LABELS[place]}: ...'"
     match = _LOOSE[place].fullmatch(line)
     return (match[1], odd) if match else ("", odd + " at all")
 
@@ -170,7 +170,11 @@ class Recoder:
         decoder = codecs.getincrementaldecoder(self._codec)(errors="replace")
         decoder.setstate(self._decoder.getstate())
         self._decoder = decoder
-        return decoder.decode(chunk, final)
+        try:
+            return decoder.decode(chunk, final)
+        except UnicodeError:  # UTF-16 or UTF-32 without the mark that tells their order
+            self._decoder = codecs.getincrementaldecoder("latin-1")()
+            return self._decoder.decode(chunk, final)
 
 
 _BREAKS = re.compile(rb"\r\n|\r|\n")
@@ -265,7 +269,7 @@ class Heap:
     def told(self, code: str, file: str, form: str) -> Iterator[Finding]:
         """Tell the lines as findings; blank ones are a warning."""
         for number, line in self._lines:
-            message = f"line {number} is {show(line)!r}, not {form}"
+            message = f"line {number} is '{show(line)}', not {form}"
             yield finding(code, file, message)
         if self._count > self._most:
             message = f"{self._count - self._most} more lines are not {form}"
@@ -283,7 +287,7 @@ def _info_rules(tags: Tags, file: str) -> Iterator[Finding]:
             yield finding("bag-info", file, message, severity=severity)
     for date in tagged(tags, "Bagging-Date"):
         if not _DATE.fullmatch(date):
-            message = f"Bagging-Date is {show(date.encode())!r}, not YYYY-MM-DD"
+            message = f"Bagging-Date is '{show(date.encode())}', not YYYY-MM-DD"
             yield finding("bag-info", file, message, severity=WARNING)
 
 
@@ -307,10 +311,10 @@ def bad_count(value: str) -> str:
     match = _COUNT.fullmatch(value)
     shown = show(value.encode())
     if not match:
-        return f"Bag-Count is {shown!r}, not 'N of T' or 'N of ?'"
+        return f"Bag-Count is '{shown}', not 'N of T' or 'N of ?'"
     number, total = match.groups()
     if int(number) == 0 or (total != "?" and int(number) > int(total)):
-        return f"Bag-Count is {shown!r}, which counts past its end"
+        return f"Bag-Count is '{shown}', which counts past its end"
     return ""
 
 
@@ -347,7 +351,7 @@ def _is_line(text: str) -> bool:
 # ------------------------------------------------------------------------- manifests
 
 _MANIFEST = re.compile(r"(tag)?manifest-(.+)\.txt", re.DOTALL)
-_ENTRY = re.compile(rb"(\\?)([0-9A-Fa-f]+)[ \t]+(.+)", re.DOTALL).fullmatch
+_ENTRY = re.compile(rb"(\\?)([0-9A-Fa-f]+)[ \t]+([^ \t].*)", re.DOTALL).fullmatch
 _ENCODED = re.compile(rb"%(25|0[Aa]|0[Dd])")
 _DECODED = {b"25": b"%", b"0A": b"\n", b"0D": b"\r"}
 _BARE_PERCENT = re.compile(rb"%(?!25|0[AaDd])")
@@ -373,11 +377,7 @@ class ManifestName:
     file: str
     is_tag: bool
     algorithm: str  # normalised: lower case, letters and digits (RFC 8493 2.4)
-
-    @property
-    def shown(self) -> str:
-        """Return the name as it can be printed."""
-        return show(self.file.encode(errors="surrogateescape"))
+    shown: str  # the file's name, printable
 
     @property
     def is_normal(self) -> bool:
@@ -392,7 +392,10 @@ def parse_manifest_name(file: str) -> ManifestName | None:
     if not match:
         return None
     algorithm = "".join(c for c in match[2].lower() if c.isalnum())
-    return ManifestName(file=file, is_tag=bool(match[1]), algorithm=algorithm)
+    shown = show(file.encode(errors="surrogateescape"))
+    return ManifestName(
+        file=file, is_tag=bool(match[1]), algorithm=algorithm, shown=shown
+    )
 
 
 def parse_entry(line: bytes) -> tuple[bytes, bytes, bytes] | None:

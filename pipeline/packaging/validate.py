@@ -117,7 +117,9 @@ class _Bag:
         if level is Level.OXUM:
             return
         strict = self._declared.is_strict
-        reader = Reader(self._inventory, self._verdicts, strict=strict)
+        reader = Reader(
+            self._inventory, self._verdicts, strict=strict, keep=level is Level.FULL
+        )
         self._columns = tuple(self._column(reader, one) for one in self._manifests())
         held = Holdings(
             inventory=self._inventory,
@@ -231,7 +233,7 @@ class _Bag:
         for one in stated:
             if tagfiles.parse_oxum(one) != (self._bytes, self._files):
                 found = f"the payload is {self._bytes}.{self._files}"
-                message = f"Payload-Oxum is {show(one.encode())!r}, {found}"
+                message = f"Payload-Oxum is '{show(one.encode())}', {found}"
                 self._verdicts.add("oxum-mismatch", file, message)
         if not stated and level is Level.OXUM:
             message = "there is no Payload-Oxum to check; ask for level complete"
