@@ -93,6 +93,11 @@ class Records:
             )
         )
 
+    def remark(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Record what a reader of this WARC should know of all of it."""
+        fields = [("WARC-Refers-To", self._info), ("Content-Type", FIELDS)]
+        self._write_small("metadata", warc_fields(pairs), self._clock.now(), fields)
+
     def exchange(self, reply: Reply, note: Note) -> Exchange:
         """Record one exchange and tell it as a value."""
         message = reply.message

@@ -14,7 +14,7 @@ import ada_url
 
 from pipeline import __version__
 from pipeline.capture import assess, content, quotes
-from pipeline.capture.client import ACCEPT, ACCEPT_ENCODING, Client
+from pipeline.capture.client import ACCEPT, ACCEPT_ENCODING, Client, Hop
 from pipeline.capture.http import Body, HttpEngine, Landing, body_of, is_text
 from pipeline.capture.net import Network
 from pipeline.capture.records import Note, Records
@@ -90,6 +90,9 @@ def visit(task: Task, *, network: Network, robots: Robots) -> Visited:
         task.folder, clock=network.clock, about=task.about, algorithms=task.algorithms
     )
     try:
+        if secrets:
+            masked = (n for n, value in values.items() if value.encode() in secrets)
+            records.remark(("masked-request-header", name) for name in masked)
         return _Visit(task, network.clock, client, records).run(robots)
     finally:
         records.close()
@@ -111,6 +114,7 @@ class _Visit:
         self._notes: list[str] = []
         self._requisites = Requisites()
         self._text: Artefact | None = None
+        self._kept_robots: list[tuple[Hop, ...]] = []
 
     def run(self, robots: Robots) -> Visited:
         started, url = self._clock.now(), requested(self._source.url)
@@ -128,11 +132,12 @@ class _Visit:
         known = self._known(landing, verdict.verdict)
         main = self._engine.land(landing, known)
         if known is not None:
-            verdict = replace(verdict, verdict=Verdict.UNCHANGED)
+            detail = f"the same bytes as in {known.bag}"
+            verdict = replace(verdict, verdict=Verdict.UNCHANGED, detail=detail)
             return self._finish(started, verdict, reading, main)
         self._requisites = self._all_it_needs(reading.body, main)
         self._write_text(reading, main)
-        self._alternates()
+        self._alternates(robots)
         return self._finish(started, verdict, reading, main)
 
     def _may_go(self, url: str, robots: Robots) -> bool:
@@ -140,10 +145,13 @@ class _Visit:
         if self._source.robots is RobotsPolicy.IGNORE:
             return True
         opinion = robots.opinion(url, self._client, PRODUCT.partition("/")[0])
-        for hop in opinion.hops:
-            note = Note(purpose=Purpose.ROBOTS, location=hop.location)
-            self._engine.exchanges.append(self._records.exchange(hop.reply, note))
-        self._notes.append(opinion.because)
+        if opinion.hops not in self._kept_robots:
+            self._kept_robots.append(opinion.hops)
+            for hop in opinion.hops:
+                note = Note(purpose=Purpose.ROBOTS, location=hop.location)
+                self._engine.exchanges.append(self._records.exchange(hop.reply, note))
+        is_own = url == requested(self._source.url)
+        self._notes.append(f"{'' if is_own else f'{url}: '}{opinion.because}")
         return opinion.permits or self._source.robots is RobotsPolicy.RECORD
 
     def _known(self, landing: Landing, verdict: Verdict) -> Previous | None:
@@ -164,11 +172,13 @@ class _Visit:
         self._notes += notes
         return requisites
 
-    def _alternates(self) -> None:
-        for url in self._source.also:
-            landing = self._engine.approach(requested(url), Purpose.ALTERNATE)
-            body = read(landing, self._source).body
-            self._all_it_needs(body, self._engine.land(landing))
+    def _alternates(self, robots: Robots) -> None:
+        """Keep the source's other addresses; what becomes of them decides nothing."""
+        for url in map(requested, self._source.also):
+            if self._may_go(url, robots):
+                landing = self._engine.approach(url, Purpose.ALTERNATE)
+                body = read(landing, self._source).body
+                self._all_it_needs(body, self._engine.land(landing))
 
     def _write_text(self, reading: Reading, main: Exchange) -> None:
         """Keep the words of a page as a derived file, and say from what."""
@@ -261,7 +271,7 @@ def read(landing: Landing, source: Source) -> Reading:
         page = content.read_html(body.data, body.encoding)
         title, text = page.title, page.text
     elif source.quotes:
-        text = body.data.decode(body.encoding, "replace")
+        text = content.to_text(body.data, body.encoding)
     found = quotes.find(text, source.quotes, record="", url=body.url)
     return Reading(body=body, title=title, text=text, quotes=found)
 
@@ -288,18 +298,21 @@ def header_values(
             value = _secret(kind, where, environ, f"sources.{source.id}.headers.{name}")
             secrets.append(value.encode())
         values[name] = value
-    return values, tuple(secrets)
+    # the longest first: one secret may stand within another
+    return values, tuple(sorted(secrets, key=len, reverse=True))
 
 
 def _secret(kind: str, where: str, environ: Mapping[str, str], path: str) -> str:
     try:
-        value = environ[where] if kind == "env" else Path(where).read_text().strip()
-    except (KeyError, OSError, UnicodeError) as error:
-        missing = "the environment has no" if kind == "env" else "can't be read:"
-        raise UsageError(f"{path}: {missing} {where}") from error
-    if not value:
+        value = environ[where] if kind == "env" else Path(where).read_text("utf-8")
+        value.encode()  # an environment may hold what is no text
+    except KeyError:
+        raise UsageError(f"{path}: the environment has no {where}") from None
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"{path}: can't be read as text: {where}") from error
+    if not value.strip():
         raise UsageError(f"{path}: {kind}:{where} is empty")
-    return value
+    return value.strip()
 
 
 def _headers(task: Task) -> dict[str, str]:
