@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
+from warcio.bufferedreaders import ChunkedDataReader
 
 from pipeline.capture import markup
 from pipeline.capture.content import (
@@ -294,7 +295,8 @@ def pages(recording):
             told = head.get_header("content-type", "") if head else ""
             if record.rec_type == "response" and media_type(told) == "text/html":
                 coding = head.get_header("content-encoding", "")
-                yield decode(record.raw_stream.read(), coding).data, told
+                body = ChunkedDataReader(record.raw_stream, decomp_type=None)
+                yield decode(body.read(), coding).data, told
 
 
 @pytest.mark.skipif(not RECORDINGS, reason=f"no recordings in {SHARED}/data/real")

@@ -24,7 +24,6 @@ from pipeline.capture import markup
 from pipeline.capture.content import PAGE_LIMIT, to_text
 
 MOST_URLS = 100_000
-MOST_DROPPED = 1_000
 CSS_LIMIT = 4 * 2**20  # bytes of a style sheet that are read
 NESTING = 3  # pages within pages: srcdoc, noscript
 SHOWN = 200  # characters of a URL that could not be read
@@ -117,7 +116,7 @@ class _Wants:
 
     @property
     def is_full(self) -> bool:
-        return len(self._urls) >= MOST_URLS
+        return len(self._urls) + len(self._dropped) >= MOST_URLS
 
     def add(self, written: str, *, is_lazy: bool = False) -> None:
         """Take up a URL as it is written."""
@@ -129,7 +128,7 @@ class _Wants:
         url = self._absolute(text)
         if url.startswith(("http://", "https://")):
             self._urls[url] = self._urls.get(url, is_lazy) and is_lazy
-        elif not url.startswith(SILENT_SCHEMES) and len(self._dropped) < MOST_DROPPED:
+        elif not url.startswith(SILENT_SCHEMES):
             self._dropped[text[:SHOWN]] = None
 
     def found(self, *, refresh: str = "", complete: bool) -> Found:
@@ -244,7 +243,7 @@ def srcset(value: str) -> Iterator[str]:
 
 
 _REFRESH = re.compile(
-    r"\s*(?:\d+[\d.]*|\.[\d.]*)(?=[\s;,])\s*[;,]?\s*(?:url\s*=\s*)?(.+)",
+    r"\s*(?:\d+[\d.]*|\.[\d.]*)(?=[\s;,])\s*+[;,]?+\s*+(?:url\s*=\s*)?+(.+)",
     re.IGNORECASE | re.DOTALL,
 )
 
