@@ -32,6 +32,8 @@ from pipeline.errors import (
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.holdings.store import Store
+    from pipeline.job import Order, Outcome
+    from pipeline.model import Manifest
 
 EVERYWHERE = {"--archive": True, "--config": True, "--json": False, "--debug": False}
 
@@ -56,11 +58,18 @@ class Session:
         )
 
     def store(self) -> "Store":
-        """Open the archive. Raises StorageError."""
+        """Open the archive, made where there is none. Raises StorageError."""
         from pipeline.clock import SystemClock  # noqa: PLC0415 - start-up time
         from pipeline.holdings.store import Store  # noqa: PLC0415 - likewise
 
         return Store.open(self.config().archive.absolute(), SystemClock())
+
+    def holdings(self) -> "Store":
+        """Open the archive to be read. Raises UsageError where there is none."""
+        root = self.config().archive.absolute()
+        if not root.exists():
+            raise UsageError(f"{root}: there is no archive; --archive names another")
+        return self.store()
 
 
 def command(
@@ -113,7 +122,8 @@ def check(session: Session, manifests: tuple[str, ...]) -> Exit:
     """Validate manifests; every problem at once, nothing fetched."""
     from pipeline.intake import manifest  # noqa: PLC0415 - start-up time
 
-    checked = [manifest.check(Path(name)) for name in manifests]
+    operator = session.config().operator
+    checked = [manifest.check(Path(name), operator=operator) for name in manifests]
     problems = [problem for _, found in checked for problem in found]
     is_ok = all(read is not None for read, _ in checked)
     if session.json:
@@ -206,11 +216,12 @@ def run(
     """Visit every source, keep what came, and bag it."""
     from pipeline import job  # noqa: PLC0415 - start-up time
     from pipeline.capture import address  # noqa: PLC0415 - likewise
-    from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
     from pipeline.intake import manifest  # noqa: PLC0415 - likewise
 
     config = session.config()
     read = [manifest.read(Path(name), operator=config.operator) for name in manifests]
+    for one in read:  # before the first of them is run
+        job.preflight(one, only)
     policy = address.Policy(
         allow=(*config.allow, *map(address.parse_allow, allow_address)),
         connect_to=tuple(map(address.parse_connect_to, connect_to)),
@@ -219,17 +230,7 @@ def run(
     order = job.Order(only=only, strict=strict, policy=policy, cacert=roots)
     progress = terminal.progress(quiet=quiet)
     try:
-        with closing(session.store()) as store:
-            outcomes = [
-                job.run(
-                    one,
-                    order=order,
-                    store=store,
-                    network=job.network_for(one, order, SystemClock()),
-                    progress=progress,
-                )
-                for one in read
-            ]
+        outcomes = [one_run(session, one, order, progress) for one in read]
     finally:
         progress.close()
     told = job.together(outcomes)
@@ -239,6 +240,22 @@ def run(
         for outcome in outcomes:
             terminal.outcome(outcome.told)
     return Exit(told["exit"])
+
+
+def one_run(
+    session: Session, read: "Manifest", order: "Order", progress: terminal.Quiet
+) -> "Outcome":
+    """Run one manifest through a door of its own."""
+    from pipeline import job  # noqa: PLC0415 - start-up time
+    from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
+
+    with (
+        closing(job.network_for(read, order, SystemClock())) as network,
+        closing(session.store()) as store,
+    ):
+        return job.run(
+            read, order=order, store=store, network=network, progress=progress
+        )
 
 
 # ------------------------------------------------------------------------- holdings
@@ -274,7 +291,7 @@ def verify(session: Session, paths: tuple[str, ...], level: str) -> Exit:
 @command
 def list_bags(session: Session, job: str | None) -> None:
     """List the captures that the archive holds, of one job or of all."""
-    with closing(session.store()) as store:
+    with closing(session.holdings()) as store:
         held = [one for one in store.catalogue.bags(job=job) if one.source]
         captures = {one.bag: one for one in store.catalogue.captures(job=job)}
     rows = [
@@ -302,7 +319,7 @@ def list_bags(session: Session, job: str | None) -> None:
 @command
 def show(session: Session, name: str) -> None:
     """Show a bag, the last bag of a source, or what a run made."""
-    with closing(session.store()) as store:
+    with closing(session.holdings()) as store:
         found = store.catalogue.find(name)
     if found.sort == "run":
         paths = [str(one.bag.path) for one in found.bags]
@@ -325,7 +342,7 @@ def catalogue() -> None:
 @command
 def rebuild(session: Session) -> None:
     """Make the catalogue anew from the bags and the log."""
-    with closing(session.store()) as store:
+    with closing(session.holdings()) as store:
         problems = store.rebuild()
         count = len(store.catalogue.bags())
     if session.json:
@@ -346,7 +363,7 @@ def make_bag(session: Session, folder: str, into: str, info: tuple[str, ...]) ->
     from pipeline.packaging import bag  # noqa: PLC0415 - start-up time
 
     pairs = tuple(pair(text) for text in info)
-    made = bag.make(existing(folder), Path(into), info=pairs)
+    made = bag.make(existing(folder), Path(into), info=pairs, note=terminal.remark)
     told = {
         "path": str(made.path.absolute()),
         "files": made.files,
@@ -368,13 +385,15 @@ def demo(session: Session) -> Exit:
     """Run the whole story on a built-in site on loopback."""
     from pipeline import demo  # noqa: PLC0415 - start-up time
 
-    progress = terminal.Quiet() if session.json else terminal.progress(quiet=False)
-    told = demo.tell(
-        session.config().archive.absolute() / "demo",
-        show=lambda outcome: None if session.json else terminal.outcome(outcome.told),
-        progress=progress,
-    )
-    progress.close()
+    progress = terminal.progress(quiet=session.json)
+    try:
+        told = demo.tell(
+            session.config().archive.absolute() / "demo",
+            show=lambda one: None if session.json else terminal.outcome(one.told),
+            progress=progress,
+        )
+    finally:
+        progress.close()
     if session.json:
         terminal.say_json(told.json())
     return Exit.OK if told.went_well else Exit.UNEXPECTED
@@ -442,10 +461,12 @@ def completion(_: Session, shell: str) -> None:
 
 
 def existing(path: str) -> Path:
-    """Return a path that is there. Raises UsageError."""
+    """Return a folder that is there. Raises UsageError."""
     found = Path(path)
     if not found.exists():
         raise UsageError(f"{path}: there is no such file or folder")
+    if not found.is_dir():
+        raise UsageError(f"{path}: expected a folder; bags in one file are not read")
     return found
 
 
@@ -490,14 +511,19 @@ def gathered(arguments: Sequence[str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    words = gathered(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(_status(words))
+    status = _status(gathered(sys.argv[1:] if arguments is None else arguments))
+    if status == Exit.INTERRUPTED:  # Ctrl-C twice: no waiting for what is under way
+        os._exit(status)
+    sys.exit(status)
 
 
 def _status(words: list[str]) -> int:
     """Turn whatever a command ends with into an exit status and a sentence."""
+    front = words[: words.index("--")] if "--" in words else words
     try:
-        return int(app.main(words, prog_name="muniment", standalone_mode=False) or 0)
+        status = app.main(words, prog_name="muniment", standalone_mode=False)
+        terminal.finish()
+        return int(status or 0)
     except click.ClickException as error:
         complaint: PipelineError = UsageError(error.format_message())
     except (click.Abort, KeyboardInterrupt):
@@ -512,17 +538,30 @@ def _status(words: list[str]) -> int:
             f"--debug shows where"
         )
         complaint.__cause__ = error
-    if "--debug" in words:
+    if "--debug" in front:
         traceback.print_exception(complaint)
-    return _complain(complaint, as_json="--json" in words)
+    return _complain(complaint, as_json="--json" in front)
+
+
+def details_of(error: PipelineError) -> dict[str, object]:
+    """Tell what a program may want to know of an error: a manifest's problems."""
+    if error.exit is not Exit.MANIFEST:
+        return error.details()
+    from pipeline.intake import manifest  # noqa: PLC0415 - start-up time
+
+    assert isinstance(error, manifest.ManifestError), "no other error exits so"
+    return {"problems": manifest.problems_as_json(error.problems)["problems"]}
 
 
 def _complain(error: PipelineError, *, as_json: bool) -> int:
     if as_json:
         told = {"code": error.code, "message": str(error), "exit": int(error.exit)}
-        terminal.say_json({"error": told | error.details(), **error.details()})
+        details = details_of(error)
+        terminal.say_json({"error": told | details, **details})
+        terminal.finish()
     else:
-        terminal.remark(f"muniment: {error}")
+        is_help = str(error).startswith("Usage:")  # no command was given
+        terminal.remark(f"{error}" if is_help else f"muniment: {error}")
     return int(error.exit)
 
 

@@ -69,14 +69,13 @@ def tell(
         say("\n2. Check every bag, byte for byte.")
         reports = [validate.validate(path) for path in validate.find_bags(root)]
         say(f"   {len(reports)} bags, {sum(one.ok for one in reports)} valid.")
-        say(
-            "\n3. The newspaper changes one page. Run again: only the change is bagged."
-        )
+        say("\n3. The newspaper changes one page. Run again: what is the same gets no")
+        say("   bag; the change does, and so does what was refused or cut off.")
         site.publish()
         second = run(read, site, store, progress)
         show(second)
     say("\n4. Tamper with a copy of a bag, in three ways.")
-    damage = tampered(whole_bag(first))
+    damage = tampered(whole_bag(first, second))
     for report in damage:
         for found in report.findings:
             say(f"   {found.severity}: {found.code}: {found.path} ({found.clause})")
@@ -111,11 +110,11 @@ def run(
         )
 
 
-def whole_bag(outcome: job.Outcome) -> Path:
-    """Pick a bag to damage a copy of: the article's, or the run's own."""
-    bags = outcome.told["bags"]
-    paths = [Path(one["path"]) for one in bags if one["source"] == "article"]
-    return paths[0] if paths else outcome.run_bag
+def whole_bag(*outcomes: job.Outcome) -> Path:
+    """Pick a bag of a whole capture to damage a copy of, the first there is."""
+    bags = [bag for outcome in outcomes for bag in outcome.told["bags"]]
+    whole = (Path(bag["path"]) for bag in bags if bag["verdict"] == "captured")
+    return next(whole, outcomes[-1].run_bag)
 
 
 def tampered(bag: Path) -> tuple[validate.Report, ...]:

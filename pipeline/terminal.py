@@ -5,11 +5,14 @@ where there is a terminal to show them; rich is loaded only then.
 """
 
 import json
+import os
 import sys
 import threading
+import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from pipeline.errors import StorageError
 from pipeline.model import Capture, Change, Source, Verdict
 
 if TYPE_CHECKING:
@@ -26,42 +29,78 @@ MARKS = {
     Verdict.REFUSED: "\u2717",
     Verdict.FAILED: "\u2717",
 }
+JOINERS = "\n\u200c\u200d"  # a line break that we wrote, ZWNJ, ZWJ
 WIDEST = 72  # columns of one cell of a plain table
 
 
 def say(text: str = "") -> None:
     """Print a line of the result."""
-    sys.stdout.write(f"{clean(text)}\n")
+    _put(sys.stdout, f"{clean(text)}\n")
 
 
 def remark(text: str) -> None:
     """Print a line beside the result."""
-    sys.stderr.write(f"{clean(text)}\n")
-    sys.stderr.flush()
+    _put(sys.stderr, f"{clean(text)}\n")
+    _put(sys.stderr)
 
 
 def say_json(value: object) -> None:
     """Print the one JSON document of a command."""
-    json.dump(value, sys.stdout, ensure_ascii=not _speaks_unicode(), indent=2)
-    sys.stdout.write("\n")
+    text = json.dumps(value, ensure_ascii=not _speaks_unicode(), indent=2)
+    if not text.isascii():
+        text = "".join(c if _is_harmless(c) else json.dumps(c)[1:-1] for c in text)
+    _put(sys.stdout, f"{text}\n")
+
+
+def finish() -> None:
+    """Hand over what was printed. Raises StorageError where it can't be written."""
+    _put(sys.stdout)
+
+
+def _put(stream: TextIO, text: str = "") -> None:
+    """Write, or hand over what was written; a reader who went away has heard enough."""
+    try:
+        if text:
+            stream.write(text)
+        else:
+            stream.flush()
+    except OSError as error:
+        _silence(stream)
+        if not isinstance(error, BrokenPipeError):
+            raise StorageError.at("standard output", error) from error
+
+
+def _silence(stream: TextIO) -> None:
+    """Lead a stream nowhere, so that the work goes on and Python ends in peace."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def clean(text: str) -> str:
     """Take out what could steer a terminal: a page's title is a stranger's words."""
-    kept = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+    kept = "".join(c if _is_harmless(c) or c == "\t" else "\ufffd" for c in text)
     encoding = sys.stdout.encoding or "utf-8"
     return kept.encode(encoding, "replace").decode(encoding)
 
 
+def line(text: object) -> str:
+    """Clean text that must not pass for more than one line."""
+    return clean(" ".join(str(text).split()))
+
+
+def _is_harmless(char: str) -> bool:
+    """Tell what moves, hides or turns nothing: Persian needs joiners, French spaces."""
+    return char.isprintable() or char in JOINERS or unicodedata.category(char) == "Zs"
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table with plain columns, as wide as they need to be."""
-    cells = [[clean(str(cell)).replace("\n", " ") for cell in row] for row in rows]
+    cells = [[line(cell) for cell in row] for row in rows]
     lines = [list(columns), *cells]
-    widths = [
-        min(WIDEST, max(len(line[n]) for line in lines)) for n in range(len(columns))
-    ]
-    for line in lines:
-        told = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+    widths = [min(WIDEST, max(map(len, column))) for column in zip(*lines, strict=True)]
+    for row in lines:
+        told = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         say("  ".join(told).rstrip())
 
 
@@ -98,13 +137,13 @@ class Lines(Quiet):
 
     def planned(self, sources: int, hosts: int) -> None:
         """Say how much there is to do."""
-        self._all = sources
+        self._done, self._all = 0, sources
         remark(f"{_counted(sources, 'source')} on {_counted(hosts, 'host')}")
 
     def kept(self, capture: Capture, change: Change) -> None:
         """Say what became of a source."""
         self._done += 1
-        remark(f"[{self._done}/{self._all}] {verdict_line(capture, change)}")
+        remark(f"[{self._done}/{self._all}] {line(verdict_line(capture, change))}")
 
 
 class Bar(Lines):
@@ -121,7 +160,7 @@ class Bar(Lines):
         from rich.console import Console  # noqa: PLC0415 - for terminals only
         from rich.progress import Progress  # noqa: PLC0415 - likewise
 
-        self._all = sources
+        self.close()  # of the run before
         self._bar = Progress(console=Console(stderr=True), transient=True)
         self._bar.start()
         self._task = self._bar.add_task(_counted(hosts, "host"), total=sources)
@@ -136,7 +175,7 @@ class Bar(Lines):
         """Print the line above the bar and move it on."""
         with self._lock:
             if self._bar is not None:
-                text = clean(verdict_line(capture, change))
+                text = line(verdict_line(capture, change))
                 self._bar.console.print(text, markup=False, highlight=False)
                 self._bar.advance(self._task)
 
@@ -159,7 +198,8 @@ def verdict_line(capture: Capture, change: Change) -> str:
     reasons = f" ({', '.join(capture.reasons)})" if capture.reasons else ""
     needed = capture.requisites
     kept = f", {needed.kept} of {needed.wanted} requisites" if needed.wanted else ""
-    news = "" if change is Change.FIRST else f", {change}"
+    is_said = change is Change.FIRST or capture.verdict is Verdict.UNCHANGED
+    news = "" if is_said else f", {change}"
     return f"{mark} {capture.source.id}: {capture.verdict}{reasons}{kept}{news}"
 
 
@@ -179,8 +219,8 @@ def outcome(told: dict[str, Any]) -> None:
     say()
     for source in troubled:
         why = source["detail"] or ", ".join(source["reasons"])
-        say(f"{source['verdict']}: {source['id']}: {why}")
-        say(f"    {source['url']}")
+        say(line(f"{source['verdict']}: {source['id']}: {why}"))
+        say(f"    {line(source['url'])}")
     if troubled:
         say()
     table(
@@ -198,7 +238,8 @@ def outcome(told: dict[str, Any]) -> None:
     )
     counts = ", ".join(f"{n} {verdict}" for verdict, n in told["counts"].items())
     say()
-    say(f"{counts}; {len(paths)} bags and the run's own: {told['run_bag']}")
+    bags = _counted(len(paths), "bag")
+    say(f"{counts}; {bags} and the run's own: {told['run_bag']}")
 
 
 def reports(judged: "Sequence[Report]") -> None:
@@ -206,18 +247,16 @@ def reports(judged: "Sequence[Report]") -> None:
     for report in sorted(judged, key=lambda one: one.ok):
         files = f"{report.files} files, {report.bytes} bytes, level {report.level}"
         word = "valid" if report.ok else "INVALID"
-        say(f"{word}: {report.path} ({files})")
+        say(line(f"{word}: {report.path} ({files})"))
         for finding in report.findings:
             where = f" {finding.path}:" if finding.path else ""
-            say(
-                f"    {finding.severity}: {finding.code}:{where} {finding.message} "
-                f"[{finding.clause}]"
-            )
+            told = f"{finding.code}:{where} {finding.message} [{finding.clause}]"
+            say(f"    {finding.severity}: {line(told)}")
     bad = sum(not report.ok for report in judged)
     if not judged:
         say("no bag was found there")
     else:
-        say(f"{len(judged)} bags, {bad} invalid")
+        say(f"{_counted(len(judged), 'bag')}, {bad} invalid")
 
 
 def story(told: dict[str, Any]) -> None:
@@ -247,4 +286,4 @@ def story(told: dict[str, Any]) -> None:
     ]
     for name, value in rows:
         if value:
-            say(f"{name:10} {value}")
+            say(f"{name:10} {line(value)}")
