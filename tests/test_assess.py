@@ -1,13 +1,22 @@
 """What came of a visit gets the verdict, the reasons and the words it deserves."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.capture.assess import MISFRAMED, RULES, is_news, judge, retry_after
+from pipeline.capture import wire
+from pipeline.capture.assess import (
+    ANOMALIES,
+    REASONS,
+    is_news,
+    judge,
+    retry_after,
+)
 from pipeline.intake import terms
 from pipeline.model import Exchange, Match, Previous, Purpose, QuoteSighting, Verdict
 
@@ -96,7 +105,8 @@ CASES = {
         f"framed by guesswork: {odd}": Case(
             hops=(hop(anomalies=(odd,)),), verdict=V.PARTIAL, reasons=("framing",), words=odd
         )
-        for odd in sorted(MISFRAMED)
+        for odd, reason in ANOMALIES.items()
+        if reason == "framing"
     },
     "cut and misframed": Case(
         hops=(hop(truncated="disconnect", anomalies=("bad-chunk",)),),
@@ -105,6 +115,49 @@ CASES = {
     "no status line, but bytes": Case(
         hops=(hop(status=None, anomalies=("no-status-line",)),),
         verdict=V.PARTIAL, reasons=("framing",),
+    ),
+    **{
+        f"odd, and whole: {odd}": Case(hops=(hop(anomalies=(odd,)),), verdict=V.CAPTURED)
+        for odd, reason in ANOMALIES.items()
+        if not reason
+    },
+    **{
+        f"beyond what is read: {odd}": Case(
+            hops=(hop(anomalies=(odd,), truncated="length", payload_size=0),),
+            verdict=V.PARTIAL, reasons=("limit",), words=odd,
+        )
+        for odd, reason in ANOMALIES.items()
+        if reason == "limit"
+    },
+    "an anomaly nobody knows": Case(hops=(hop(anomalies=("new",)),), verdict=V.CAPTURED),
+    "without its last chunk": Case(
+        hops=(hop(truncated="disconnect", anomalies=("missing-last-chunk",)),),
+        verdict=V.PARTIAL, reasons=("truncated-disconnect",),
+    ),
+    "without its last chunk, and not said to be cut": Case(
+        hops=(hop(anomalies=("missing-last-chunk",)),),
+        verdict=V.PARTIAL, reasons=("truncated-disconnect",),
+    ),
+    "a part that nobody asked for": Case(
+        hops=(hop(status=206),), verdict=V.PARTIAL, reasons=("framing",), words="206"
+    ),
+    "other successes": Case(hops=(hop(status=203),), verdict=V.CAPTURED),
+    "only interim answers": Case(
+        hops=(hop(status=103, payload_size=0),), verdict=V.FAILED, reasons=("no-response",)
+    ),
+    "half a head, and no status": Case(
+        hops=(hop(status=None, payload_size=0, truncated="disconnect", anomalies=("no-status-line",)),),
+        verdict=V.FAILED, reasons=("no-response",),
+    ),
+    "interim answers without end": Case(
+        hops=(hop(status=None, payload_size=0, truncated="length", anomalies=("interim-flood",)),),
+        verdict=V.FAILED, reasons=("no-response",),
+    ),
+    "an anomaly on the way to a page": Case(
+        hops=(hop(status=301, anomalies=("bad-length",), truncated="time"), hop()), verdict=V.CAPTURED
+    ),
+    "a refusal that was cut": Case(
+        hops=(hop(status=404, truncated="time"),), verdict=V.REFUSED, reasons=("http-404",)
     ),
     "an empty page": Case(
         hops=(hop(payload_size=0),), verdict=V.SUSPECT, reasons=("empty",)
@@ -121,6 +174,13 @@ CASES = {
     ),
     "required words that are not there": Case(
         quotes=(quote(found=False),), verdict=V.SUSPECT, reasons=("quote-missing",), words='"the words"'
+    ),
+    "required words that are in one text of two": Case(
+        quotes=(quote(found=False), quote(found=True)), verdict=V.CAPTURED
+    ),
+    "required words of which some are there": Case(
+        quotes=(quote(found=True), quote(found=False, text="more")),
+        verdict=V.SUSPECT, reasons=("quote-missing",), words=': "more"',
     ),
     "cut, and the words are not in what came": Case(
         hops=(hop(truncated="time"),), quotes=(quote(found=False),),
@@ -142,8 +202,27 @@ def test_a_visit_is_judged(case):
 
 
 def test_every_reason_stands_where_the_manifest_has_it():
-    for name, (verdict, _) in RULES.items():
-        assert name in terms.REASONS[verdict]
+    named = {name: v for v, names in terms.REASONS.items() for name in names}
+    assert named == {name: verdict for name, (verdict, _) in REASONS.items()}
+
+
+@pytest.mark.parametrize(("name", "rule"), REASONS.items(), ids=REASONS.keys())
+def test_every_reason_has_a_sentence_that_can_be_filled_in(name, rule):
+    said = judge((), reason=name, detail="what was seen").detail
+    assert said.startswith(rule[1].partition("{")[0])
+    assert "{" not in said
+
+
+def test_every_anomaly_leads_to_a_reason_of_a_partial_document_or_to_none():
+    assert {REASONS[reason][0] for reason in ANOMALIES.values() if reason} == {
+        V.PARTIAL
+    }
+
+
+def test_the_recorder_notes_no_anomaly_that_is_not_judged():
+    noted = re.findall(r'_note\("([^"]+)"\)', Path(wire.__file__).read_text())
+    assert noted
+    assert set(noted) <= set(ANOMALIES)
 
 
 RETRY = {
