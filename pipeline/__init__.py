@@ -16,6 +16,7 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     holdings/     keeping: the archive folder
 
     plan          what a run will do, fixed before its first request (pure)
+    outcome       what became of a run, as values, JSON and an exit status (pure)
     job           a run: one manifest in, bags out
     terminal      what a person sees on a terminal
     newsroom      the built-in demo site on loopback

@@ -233,7 +233,9 @@ def run(
         outcomes = [one_run(session, one, order, progress) for one in read]
     finally:
         progress.close()
-    told = job.together(outcomes)
+    from pipeline.outcome import together  # noqa: PLC0415 - start-up time
+
+    told = together(outcomes)
     if session.json:
         terminal.say_json(told)
     else:
@@ -543,20 +545,10 @@ def _status(words: list[str]) -> int:
     return _complain(complaint, as_json="--json" in front)
 
 
-def details_of(error: PipelineError) -> dict[str, object]:
-    """Tell what a program may want to know of an error: a manifest's problems."""
-    if error.exit is not Exit.MANIFEST:
-        return error.details()
-    from pipeline.intake import manifest  # noqa: PLC0415 - start-up time
-
-    assert isinstance(error, manifest.ManifestError), "no other error exits so"
-    return {"problems": manifest.problems_as_json(error.problems)["problems"]}
-
-
 def _complain(error: PipelineError, *, as_json: bool) -> int:
     if as_json:
         told = {"code": error.code, "message": str(error), "exit": int(error.exit)}
-        details = details_of(error)
+        details = error.details()
         terminal.say_json({"error": told | details, **details})
         terminal.finish()
     else:

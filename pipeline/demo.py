@@ -21,6 +21,7 @@ from pipeline.holdings.store import Store
 from pipeline.intake import manifest
 from pipeline.model import Manifest
 from pipeline.newsroom import Newsroom
+from pipeline.outcome import Outcome
 from pipeline.packaging import validate
 
 INSTALLED = Path(__file__).parent / "demo.yaml"  # put there when a wheel is built
@@ -31,8 +32,8 @@ CHECKOUT = Path(__file__).parents[1] / "manifests" / "demo.yaml"
 class Told:
     """What the demo did, as one document, and whether all went as it should."""
 
-    first: job.Outcome
-    second: job.Outcome
+    first: Outcome
+    second: Outcome
     valid: bool
     damage: tuple[validate.Report, ...]
 
@@ -53,7 +54,7 @@ class Told:
 
 
 def tell(
-    root: Path, *, show: Callable[[job.Outcome], None], progress: job.Progress
+    root: Path, *, show: Callable[[Outcome], None], progress: job.Progress
 ) -> Told:
     """Tell the story below ``root``; ``show`` prints what a run came to.
 
@@ -99,7 +100,7 @@ def demo_manifest() -> Path:
 
 def run(
     read: Manifest, site: Newsroom, store: Store, progress: job.Progress
-) -> job.Outcome:
+) -> Outcome:
     """Run the manifest, led to the newsroom instead of the network."""
     policy = Policy(connect_to=(parse_connect_to(site.connect_to),))
     order = job.Order(policy=policy)
@@ -110,7 +111,7 @@ def run(
         )
 
 
-def whole_bag(*outcomes: job.Outcome) -> Path:
+def whole_bag(*outcomes: Outcome) -> Path:
     """Pick a bag of a whole capture to damage a copy of, the first there is."""
     bags = [bag for outcome in outcomes for bag in outcome.told["bags"]]
     whole = (Path(bag["path"]) for bag in bags if bag["verdict"] == "captured")

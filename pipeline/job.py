@@ -8,25 +8,24 @@ At the end one bag records the run itself: the plan, the manifest, every outcome
 import os
 import platform
 import traceback
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 from pipeline import __version__
 from pipeline.capture.address import Policy
-from pipeline.capture.assess import is_news
+from pipeline.capture.compare import change
 from pipeline.capture.net import Network, tls_context
 from pipeline.capture.robots import Robots
 from pipeline.capture.visit import Task, Visited, header_values, visit
-from pipeline.clock import Clock, stamp
-from pipeline.errors import Exit, InterruptedRunError, StorageError, first_exit
+from pipeline.clock import Clock
+from pipeline.errors import InterruptedRunError, StorageError
 from pipeline.fixity import Sink, digest_of, write_file
-from pipeline.holdings.compare import change
 from pipeline.holdings.store import Store
 from pipeline.model import (
     Accession,
@@ -37,14 +36,13 @@ from pipeline.model import (
     Event,
     EventType,
     Manifest,
-    Previous,
-    Purpose,
     Run,
     Source,
     Verdict,
 )
+from pipeline.outcome import Kept, Outcome, outcome_of
 from pipeline.packaging import bag, provenance
-from pipeline.packaging.rendering import Json, Rendering
+from pipeline.packaging.rendering import Rendering
 from pipeline.plan import Entry, Plan, chosen, named_ports, shards, strictly
 from pipeline.warc import MEDIA_TYPE, shifted
 
@@ -108,25 +106,6 @@ class Order:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """One visited source at home: its capture and where it was packed."""
-
-    capture: Capture
-    change: Change
-    previous: Previous | None
-    bag: Bag | None  # None where nothing changed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of a run: the document that it prints, and how it exits."""
-
-    told: dict[str, Any]  # as cli.md's contract has it
-    exit: Exit
-    run_bag: Path
-
-
 def run(
     manifest: Manifest,
     *,
@@ -182,7 +161,7 @@ class _Run:
     def __init__(
         self,
         manifest: Manifest,
-        sources: Iterable[Source],
+        sources: tuple[Source, ...],
         *,
         order: Order,
         store: Store,
@@ -199,7 +178,7 @@ class _Run:
         self._progress = progress
         self._robots = Robots()
         visited = tuple(s for s in sources if not s.skip)
-        self._skipped = tuple(s for s in sources if s.skip)
+        self._sources = sources
         self._plan = Plan(
             run=bag_name(manifest.id, "run", started, clock.uuid()),
             job=manifest.id,
@@ -368,15 +347,20 @@ class _Run:
         """Pack the run's own bag: plan, manifest, every outcome, every revisit."""
         order, run = self._order, self._run
         folder = self._store.stage(run.id)
-        exits = exits_of(kept, strict=order.strict)
-        run_bag = self._store.place(run.id, run.job, run.started)
-        told = self._told(kept, exits, run_bag)
+        outcome = outcome_of(
+            run,
+            self._sources,
+            kept,
+            ended=self._clock.now(),
+            run_bag=self._store.place(run.id, run.job, run.started),
+            strict=order.strict,
+        )
         revisits = self._revisits(folder, unchanged)
         document = self._document(folder)
         packed_at = self._clock.now()
         described = provenance.run_describe(
             run,
-            outcome=told,
+            outcome=outcome.told,
             plan=self._plan.whole(),
             manifest=self._manifest.text,
             uuid=self._clock.uuid,
@@ -402,7 +386,7 @@ class _Run:
         self._accession(folder, made)
         for staged, _ in unchanged:
             self._store.discard(staged)
-        return Outcome(told=told, exit=first_exit(exits), run_bag=run_bag)
+        return outcome
 
     def _revisits(
         self, folder: Path, unchanged: list[tuple[Path, Visited]]
@@ -441,29 +425,6 @@ class _Run:
                 sink.write(piece)
         return (sink.finish(),)
 
-    def _told(
-        self, kept: list[Kept], exits: tuple[Exit, ...], run_bag: Path
-    ) -> dict[str, Json]:
-        """Tell the run as cli.md's contract has it."""
-        run, verdicts = self._run, [one.capture.verdict for one in kept]
-        verdicts += [Verdict.SKIPPED] * len(self._skipped)
-        return {
-            "job": run.job,
-            "run": run.id,
-            "started": stamp(run.started),
-            "ended": stamp(self._clock.now()),
-            "bags": [bag_told(one) for one in kept if one.bag is not None],
-            "sources": [
-                *(source_told(one) for one in kept),
-                *(skipped_told(source) for source in self._skipped),
-            ],
-            "counts": {str(v): verdicts.count(v) for v in Verdict if v in verdicts},
-            "run_bag": str(run_bag),
-            "receipts": [],
-            "exit": int(first_exit(exits)),
-            "exits": [int(code) for code in exits],
-        }
-
 
 def network_for(manifest: Manifest, order: Order, clock: Clock) -> Network:
     """Open the door as far as the manifest and the operator allow.
@@ -472,16 +433,6 @@ def network_for(manifest: Manifest, order: Order, clock: Clock) -> Network:
     """
     policy = replace(order.policy, named=named_ports(manifest.sources))
     return Network(clock=clock, policy=policy, tls=tls_context(order.cacert))
-
-
-def together(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Tell several runs in one document; one run is told as it is."""
-    if len(outcomes) == 1:
-        return outcomes[0].told
-    return {
-        "runs": [outcome.told for outcome in outcomes],
-        "exit": int(first_exit(outcome.exit for outcome in outcomes)),
-    }
 
 
 def document_file(manifest: Manifest) -> Path | None:
@@ -588,81 +539,3 @@ def warcinfo(run: Run, source: Source, contact: str) -> tuple[tuple[str, str], .
         ("manifest-digest", str(run.manifest)),
     )
     return tuple((name, value) for name, value in pairs if value)
-
-
-def exits_of(kept: Iterable[Kept], *, strict: bool) -> tuple[Exit, ...]:
-    """List each exit status that a source gives cause for, once."""
-    found: dict[Exit, None] = {}
-    for one in kept:
-        capture = one.capture
-        if "deferred" in capture.reasons:  # nothing is wrong yet
-            found[Exit.RETRY] = None
-            continue
-        if not is_news(
-            capture.verdict,
-            capture.reasons,
-            one.previous,
-            capture.source.expect,
-            strict=strict,
-        ):
-            continue
-        found[Exit.NOT_CAPTURED] = None
-        if any(quote.required and not quote.found for quote in capture.quotes):
-            found[Exit.QUOTE_MISSING] = None
-    return tuple(sorted(found))
-
-
-def bag_told(one: Kept) -> Json:
-    """Tell one bag in the outcome of its run."""
-    capture, packed = one.capture, one.bag
-    assert packed is not None, "an unchanged source has no bag"
-    statuses = [e.status for e in capture.exchanges if e.purpose is Purpose.DOCUMENT]
-    return {
-        "id": packed.id,
-        "path": str(packed.path),
-        "source": capture.source.id,
-        "url": capture.source.url,
-        "verdict": str(capture.verdict),
-        "reasons": list(capture.reasons),
-        "detail": capture.detail,
-        "tagmanifest": {d.algorithm: d.hex for d in packed.tagmanifests},
-        "status": statuses[-1] if statuses else None,
-        "exchanges": len(capture.exchanges),
-        "bytes": sum(exchange.size for exchange in capture.exchanges),
-        "quotes": [
-            {"text": q.text, "found": q.found, "score": q.score} for q in capture.quotes
-        ],
-    }
-
-
-def source_told(one: Kept) -> Json:
-    """Tell what became of one source."""
-    capture = one.capture
-    return {
-        "id": capture.source.id,
-        "url": capture.source.url,
-        "verdict": str(capture.verdict),
-        "reasons": list(capture.reasons),
-        "detail": capture.detail,
-        "change": str(one.change),
-        "requisites": {
-            "wanted": capture.requisites.wanted,
-            "kept": capture.requisites.kept,
-            "missing": list(capture.requisites.missing),
-        },
-        "bag": one.bag.id if one.bag else None,
-    }
-
-
-def skipped_told(source: Source) -> Json:
-    """Tell a source that is listed, not fetched."""
-    return {
-        "id": source.id,
-        "url": source.url,
-        "verdict": str(Verdict.SKIPPED),
-        "reasons": [],
-        "detail": source.skip,
-        "change": None,
-        "requisites": {"wanted": 0, "kept": 0, "missing": []},
-        "bag": None,
-    }

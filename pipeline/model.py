@@ -425,7 +425,7 @@ class Run:
     job: str
     started: datetime
     software: str  # name and version, as in Bag-Software-Agent
-    plan: Digest  # sha256 of plan.json of the run bag, fixed before the first request
+    plan: Digest  # of the commitment in plan.json, fixed before the first request
     manifest: Digest  # of the YAML as written
     title: str = ""
     document: Document | None = None
@@ -436,7 +436,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accession:
-    """A capture on its way into the archive: what is known beyond the capture itself."""
+    """A capture on its way into the archive, and what is known beyond it."""
 
     bag: str  # the id of the bag to be
     run: Run

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.holdings.compare import change, is_unchanged
+from pipeline.capture.compare import change, is_unchanged
 from pipeline.model import Change, Digest, Previous, Verdict
 
 ONE, OTHER = Digest("sha256", "11" * 32), Digest("sha256", "22" * 32)

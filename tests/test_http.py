@@ -12,6 +12,7 @@ from pipeline.capture.client import Client
 from pipeline.capture.http import (
     CSS_DEPTH,
     FRAME_DEPTH,
+    REFRESH_LIMIT,
     HttpEngine,
     body_of,
     is_text,
@@ -324,3 +325,39 @@ def test_a_type_that_is_not_told_is_found(tmp_path):
     body = body_of("http://a.example/", message(b"HTTP/1.1 200 OK\r\n\r\n<!doctype html>", tmp_path))  # fmt: skip
     assert body.is_html
     assert not body.is_css
+
+
+REFRESH = '<meta http-equiv="refresh" content="0; url=/two">'
+
+
+def approached(captured, pages, **told):
+    with Origin({"/robots.txt": answer(b"")} | pages) as site:
+        captured(site, **told)
+        return site.requests
+
+
+@pytest.mark.parametrize(
+    ("text", "follows"),
+    [
+        (REFRESH, True),
+        (f"{REFRESH}<p>You are being taken there.", True),
+        (f"{REFRESH}<p>{'A page with a story of its own. ' * 20}", False),
+        (REFRESH.replace("/two", "/"), False),
+        ("<p>no refresh", False),
+    ],
+    ids=[
+        "bare",
+        "with a word on it",
+        "on a page that says something",
+        "to itself",
+        "none",
+    ],
+)
+def test_a_page_that_only_leads_on_is_a_hop(captured, text, follows):
+    pages = {"/": page(text), "/two": page("<p>here")}
+    assert ("/two" in approached(captured, pages)) == follows
+
+
+def test_pages_that_lead_on_in_a_circle_end(captured):
+    pages = {"/": page(REFRESH), "/two": page(REFRESH.replace("/two", "/"))}
+    assert len(approached(captured, pages)) == REFRESH_LIMIT + 1

@@ -26,6 +26,7 @@ from origins import Origin, answer
 from warcio.archiveiterator import ArchiveIterator
 
 from pipeline import job, plan
+from pipeline import outcome as outcomes
 from pipeline.capture.address import ConnectTo, Policy
 from pipeline.capture.net import Network, resolve
 from pipeline.errors import (
@@ -156,7 +157,9 @@ class Desk:
         policy = Policy(connect_to=(*to_origin, dead))
         return origins.network(self.clock, policy=policy, resolve=self.resolve)
 
-    def run(self, sources: str = SIX, head: str = HEAD, **order: object) -> job.Outcome:
+    def run(
+        self, sources: str = SIX, head: str = HEAD, **order: object
+    ) -> outcomes.Outcome:
         read_in = self.manifest(sources, head)
         self.clock.seconds += DAY
         self.heard = Heard()
@@ -195,7 +198,7 @@ def desk(tmp_path: Path, pages: dict[str, origins.Answer]) -> Iterator[Desk]:
 class Done:
     """A run of six sources and all it left."""
 
-    outcome: job.Outcome
+    outcome: outcomes.Outcome
     root: Path
     bags: tuple[Path, ...]
     sources: dict[str, dict]
@@ -682,8 +685,8 @@ def test_a_run_exits_by_what_is_news(desk, pages, case):
 
 def test_one_run_is_told_as_it_is_and_several_as_a_list(desk):
     first, second = desk.run(ONE), desk.run(GONE)
-    assert job.together([first]) is first.told
-    told = job.together([first, second])
+    assert outcomes.together([first]) is first.told
+    told = outcomes.together([first, second])
     assert told == {"runs": [first.told, second.told], "exit": 6}
 
 

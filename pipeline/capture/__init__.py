@@ -9,6 +9,7 @@
     requisites    HTML and CSS to the URLs a page needs (pure)
     quotes        whether cited words stand in a text (pure)
     assess        what a capture is worth: verdict and reasons (pure)
+    compare       what changed since the last capture (pure)
     records       exchanges to WARC records, in the order they happened
     client        requests in a row: cookies, redirects hop by hop, retries
     robots        what robots.txt says, asked once per host and run

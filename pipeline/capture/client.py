@@ -63,6 +63,7 @@ class Manner:
     referrer: str = ""
     delay: float = 0.0
     retries: int = 0
+    longest_wait: timedelta = LONGEST_WAIT  # of a Retry-After that is sat out
     max_size: int | None = None  # bytes of one response; the source's where not given
 
 
@@ -116,10 +117,10 @@ class Client:
         """Ask for one URL, again where it may help; the last hop is its answer."""
         for attempt in range(1, manner.retries + 2):
             reply = self._ask(url, manner)
-            wait = self._wait(reply, attempt)
+            wait = self._wait(reply, attempt, manner.longest_wait)
             if wait is None:
                 break
-            if wait > LONGEST_WAIT.total_seconds():
+            if wait > manner.longest_wait.total_seconds():
                 asked = timedelta(seconds=round(wait))
                 hop = Hop(reply=reply, attempt=attempt)
                 yield _stopped(hop, "deferred", f"the server asks to wait {asked}")
@@ -181,14 +182,14 @@ class Client:
         extract_cookies_to_jar(self._cookies, _asked(url), carrier)
         self._has_cookies = True
 
-    def _wait(self, reply: Reply, attempt: int) -> float | None:
+    def _wait(self, reply: Reply, attempt: int, longest: timedelta) -> float | None:
         """Return the seconds to wait before asking again, None where it is no use."""
         if not is_worth_repeating(reply):
             return None
         told = reply.message.head.value("retry-after") if reply.message else ""
         asked = retry_after(told, self._clock.now()) if told else None
         backoff = BACKOFF * 2.0 ** (attempt - 1) * (0.5 + self._clock.jitter())
-        backoff = min(backoff, LONGEST_WAIT.total_seconds())
+        backoff = min(backoff, longest.total_seconds())
         return max(backoff, asked.total_seconds() if asked else 0.0)
 
 

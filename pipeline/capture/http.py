@@ -8,6 +8,7 @@ recorded: a document known already becomes a revisit, all else is kept whole.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from pipeline.capture import content, requisites
 from pipeline.capture.client import Client, Hop, Manner
@@ -18,11 +19,15 @@ from pipeline.model import Exchange, Previous, Purpose, Requisites, Source
 ANALYSED = 64 * 2**20  # decoded bytes of a page or style sheet that are looked at
 CSS_DEPTH = 5
 FRAME_DEPTH = 3
+REFRESH_LIMIT = 3  # pages in a row that only lead on
+SHORT_PAGE = 16 * 1024  # bytes; a longer page has something to say
+SHORT_TEXT = 300  # characters, likewise
 REQUISITE_BYTES = 2**30  # of all that one page needs, together
 REQUISITE_RETRIES = 1  # adverts fail on every real page; they must not hold it up
 TEXT_TYPES = frozenset(
     ("application/xhtml+xml", "application/xml", "application/json", "image/svg+xml")
 )
+REQUISITE_WAIT = timedelta(seconds=10)  # of a Retry-After, likewise
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 
@@ -83,11 +88,16 @@ def body_of(url: str, message: Message) -> Body:
     coding = ", ".join(message.head.values("content-encoding"))
     decoded = content.decode(b"".join(taken), coding, limit=ANALYSED)
     kind = served_type(message) or content.sniff(decoded.data)
+    served = message.head.value("content-type")
+    if kind == "text/css":
+        encoding = content.css_charset(decoded.data, served, "utf-8")
+    else:
+        encoding = content.charset(decoded.data, served)
     return Body(
         url=url,
         data=decoded.data,
         media_type=kind,
-        encoding=content.charset(decoded.data, message.head.value("content-type")),
+        encoding=encoding,
         problems=decoded.problems,
     )
 
@@ -134,18 +144,33 @@ class HttpEngine:
         self.exchanges: list[Exchange] = []
 
     def approach(self, url: str, purpose: Purpose) -> Landing:
-        """Follow a URL to its answer, recording every hop but that last one."""
+        """Follow a URL to its answer, recording every hop but that last one.
+
+        A page that does nothing but lead on (meta refresh) is a hop as well.
+        """
+        hops: tuple[Exchange, ...] = ()
+        for refreshes in range(REFRESH_LIMIT + 1):
+            landing = self._answer(url, purpose, hops)
+            url = leads_on(landing)
+            if not url or refreshes == REFRESH_LIMIT:
+                break
+            note = replace(landing.note, location=url)
+            hops = (*landing.hops, self._record(landing.last, note))
+        return landing
+
+    def _answer(
+        self, url: str, purpose: Purpose, hops: tuple[Exchange, ...]
+    ) -> Landing:
         manner = Manner(
             purpose=purpose,
             delay=self._source.delay.total_seconds(),
             retries=self._source.retries,
         )
-        hops: list[Exchange] = []
         for hop in self._client.hops(url, manner):
             note = Note(purpose=purpose, attempt=hop.attempt, location=hop.location)
             if hop.is_final:
-                return Landing(hops=tuple(hops), last=hop, note=note)
-            hops.append(self._record(hop, note))
+                return Landing(hops=hops, last=hop, note=note)
+            hops = (*hops, self._record(hop, note))
         raise AssertionError("hops always end with an answer")
 
     def land(self, landing: Landing, known: Previous | None = None) -> Exchange:
@@ -185,6 +210,7 @@ class HttpEngine:
             referrer=parent,
             delay=self._source.requisite_delay.total_seconds(),
             retries=min(REQUISITE_RETRIES, self._source.retries),
+            longest_wait=REQUISITE_WAIT,
         )
         for hop in self._client.hops(url, manner):
             note = Note(
@@ -216,6 +242,21 @@ class HttpEngine:
             hop.reply.message.block.close()
         self.exchanges.append(exchange)
         return exchange
+
+
+def leads_on(landing: Landing) -> str:
+    """Say where a page leads that says next to nothing itself; "" where it stays."""
+    message = landing.message
+    if message is None or not 0 < message.payload_size <= SHORT_PAGE:
+        return ""
+    if message.head.status not in range(200, 300) or not is_text(message):
+        return ""
+    body = body_of(landing.last.reply.url, message)
+    if not body.is_html:
+        return ""
+    if len(content.read_html(body.data, body.encoding).text) > SHORT_TEXT:
+        return ""
+    return requisites.in_html(body.data, body.encoding, body.url).refresh
 
 
 def needs(body: Body) -> Iterator[str]:

@@ -51,8 +51,11 @@ class Robots:
             if not page.hops:
                 manner = Manner(purpose=Purpose.ROBOTS, max_size=LIMIT)
                 page.hops = tuple(client.hops(address, manner))
-        permits, because = judged(page.hops[-1], url, agent)
-        return Opinion(permits=permits, because=because, hops=page.hops)
+            hops = page.hops
+            if client.is_out_of_time:  # our own impatience, no answer for others
+                page.hops = ()
+        permits, because = judged(hops[-1], url, agent)
+        return Opinion(permits=permits, because=because, hops=hops)
 
 
 def judged(last: Hop, url: str, agent: str) -> tuple[bool, str]:

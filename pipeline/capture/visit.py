@@ -13,7 +13,7 @@ from pathlib import Path
 import ada_url
 
 from pipeline import __version__
-from pipeline.capture import assess, content, quotes
+from pipeline.capture import assess, compare, content, quotes
 from pipeline.capture.client import ACCEPT, ACCEPT_ENCODING, Client, Hop
 from pipeline.capture.http import Body, HttpEngine, Landing, body_of, is_text
 from pipeline.capture.net import Network
@@ -157,12 +157,9 @@ class _Visit:
     def _known(self, landing: Landing, verdict: Verdict) -> Previous | None:
         """Return the previous capture if it holds these very bytes, and was whole."""
         previous, message = self._task.previous, landing.message
-        if previous is None or message is None or previous.payload is None:
-            return None
-        is_same = previous.payload == message.payload_digest
-        was_whole = previous.verdict is Verdict.CAPTURED
-        is_whole = was_whole and verdict is Verdict.CAPTURED
-        return previous if is_same and is_whole else None
+        payload = message.payload_digest if message is not None else None
+        is_known = compare.is_unchanged(previous, payload, verdict=verdict)
+        return previous if is_known else None
 
     def _all_it_needs(self, body: Body | None, main: Exchange) -> Requisites:
         is_page = body is not None and body.is_html and main.status in range(200, 300)

@@ -2,7 +2,6 @@
 
     disk          the acts that make bytes and names durable, as one value
     custody       the append-only log of everything done
-    compare       what changed since the last capture (pure)
     database      the catalogue's file: its tables, and what can be wrong with it
     description   what a bag says of itself, laid out in rows
     cards         what the catalogue answers with, and how it lies in rows (pure)

@@ -45,6 +45,10 @@ class ManifestError(PipelineError):
         super().__init__(render(problems))
         self.problems = tuple(problems)
 
+    def details(self) -> dict[str, object]:
+        """Return the problems, in the shape of ``check --json``."""
+        return {"problems": problems_as_json(self.problems)["problems"]}
+
 
 def problems_of(
     flaws: Iterable[Flaw], *, file: str, text: str, secrets: tuple[Span, ...] = ()
