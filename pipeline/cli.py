@@ -32,8 +32,9 @@ from pipeline.errors import (
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.holdings.store import Store
-    from pipeline.job import Order, Outcome
+    from pipeline.job import Order
     from pipeline.model import Manifest
+    from pipeline.outcome import Outcome
 
 EVERYWHERE = {"--archive": True, "--config": True, "--json": False, "--debug": False}
 
