@@ -99,7 +99,7 @@ def test_a_bag_is_damaged_that_was_captured_whole(twice):
     assert "_article_" in article.name
     assert "_ticker_" in demo.whole_bag(again.first, again.second).name
     nothing = told.first.told | {"bags": []}
-    empty = outcomes.Outcome(told=nothing, exit=Exit.OK, run_bag=told.first.run_bag)
+    empty = demo.Outcome(told=nothing, exit=Exit.OK, run_bag=told.first.run_bag)
     assert demo.whole_bag(empty) == told.first.run_bag
 
 

@@ -653,3 +653,17 @@ def test_a_run_that_is_stopped_leaves_no_file_open(network, captured, tmp_path):
     # what was recorded so far is whole
     (written,) = (tmp_path / "visit0").rglob("*.gz")
     assert [r.type for r in warc.read(written)] == ["warcinfo", "response", "request"]
+
+
+def test_quotes_in_what_we_do_not_read_are_said_not_to_be_looked_for(captured):
+    with Origin({"/a.pdf": answer(b"%PDF-1.4", kind="application/pdf")}) as site:
+        told = captured(f"{site.url}/a.pdf", quotes=(quote("words"),)).capture
+    assert told.verdict is Verdict.CAPTURED
+    assert "not looked for: application/pdf" in " ".join(told.notes)
+
+
+def test_what_was_odd_about_a_coding_is_noted(captured):
+    mislabelled = page("<p>plain all along", Content_Encoding="gzip")
+    with Origin({"/": mislabelled}) as site:
+        told = captured(f"{site.url}/").capture
+    assert told.notes

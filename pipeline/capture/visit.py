@@ -17,7 +17,7 @@ from pipeline.capture import assess, compare, content, quotes
 from pipeline.capture.client import ACCEPT, ACCEPT_ENCODING, Client, Hop
 from pipeline.capture.http import Body, HttpEngine, Landing, body_of, is_text
 from pipeline.capture.net import Network
-from pipeline.capture.records import Note, Records
+from pipeline.capture.records import Note, Records, served_type
 from pipeline.capture.robots import Robots
 from pipeline.clock import Clock
 from pipeline.errors import UsageError
@@ -123,6 +123,7 @@ class _Visit:
             return self._finish(started, refusal, Reading(), None)
         landing = self._engine.approach(url, Purpose.DOCUMENT)
         reading = read(landing, self._source)
+        self._notes += remarks(reading, landing)
         verdict = assess.judge(
             landing.exchanges,
             reason=landing.last.stopped,
@@ -271,6 +272,16 @@ def read(landing: Landing, source: Source) -> Reading:
         text = content.to_text(body.data, body.encoding)
     found = quotes.find(text, source.quotes, record="", url=body.url)
     return Reading(body=body, title=title, text=text, quotes=found)
+
+
+def remarks(reading: Reading, landing: Landing) -> tuple[str, ...]:
+    """Say what a reader of the capture should know of how it was read."""
+    if reading.body is not None:
+        return reading.body.problems
+    if reading.quotes and landing.message is not None and landing.message.payload_size:
+        kind = served_type(landing.message) or "what has no type"
+        return (f"the quotes were not looked for: {kind} is kept, not read",)
+    return ()
 
 
 def user_agent(identify: Identify, contact: str) -> str:
