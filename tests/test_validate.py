@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import defects
@@ -97,21 +98,31 @@ def test_a_path_that_only_windows_follows_is_unsafe_here_too(path):
 # ------------------------------------------------------------------------ defect suite
 
 
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """Build and judge each case once."""
+    place = tmp_path_factory.mktemp("defects")
+
+    @cache
+    def judge(name: str) -> Report:
+        return CASES[name].judge(CASES[name].build(place / name))
+
+    return judge
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_a_defect_is_found_and_nothing_else(name, tmp_path):
-    one = CASES[name]
-    report = one.judge(one.build(tmp_path / "bag"))
+def test_a_defect_is_found_and_nothing_else(name, judged):
+    one, report = CASES[name], judged(name)
     assert errors(report) == {*one.errors.split()}
     assert warned(report) == {*one.warns.split()}
     assert report.ok == (not one.errors)
 
 
 @pytest.mark.parametrize("name", [name for name, one in CASES.items() if one.at is not None])  # fmt: skip
-def test_a_defect_is_found_where_it_is(name, tmp_path):
-    one = CASES[name]
-    report = one.judge(one.build(tmp_path / "bag"))
+def test_a_defect_is_found_where_it_is(name, judged):
     code = name.partition("_")[0]
-    assert one.at in {each.path for each in report.findings if each.code == code}
+    found = {one.path for one in judged(name).findings if one.code == code}
+    assert CASES[name].at in found
 
 
 def test_every_code_has_two_cases_or_more():
@@ -143,11 +154,9 @@ def test_the_table_tells_what_both_validators_find(tmp_path):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_report_is_json_that_can_be_printed(name, tmp_path):
-    one = CASES[name]
-    told = json.dumps(report_json(one.judge(one.build(tmp_path / "bag"))))
-    assert json.loads(told)["ok"] == (not one.errors)
-    json.loads(told.encode("utf-8"))
+def test_every_report_is_json_that_can_be_printed(name, judged):
+    told = json.dumps(report_json(judged(name)), ensure_ascii=False)
+    assert json.loads(told.encode())["ok"] == (not CASES[name].errors)
 
 
 # ------------------------------------------------------------------------- sound bags

@@ -10,15 +10,18 @@
     label         bag-info.txt: what stands on the outside of a bag (pure)
     readme        README.txt: how a stranger checks and replays a bag (pure)
     provenance    a capture told for people, archives and courts: data/metadata (pure)
-    names         what file names mean to other systems (pure)
+    names         what file names mean to other systems: unsafe, unportable, twins (pure)
     rules         the rules a bag is judged by: finding codes, clauses, weights
+    encoding      the text of tag files: trusted encodings, bytes to lines (pure)
     tagfiles      bagit.txt, bag-info.txt, manifests, fetch.txt: bytes to values (pure)
     walk          a stranger's folder, looked at without trusting it
+    hashing       digests of many files: one read, every core at work
+    tree          where the files of a bag stand: a folder, or what reads like one
+    copying       a folder copied into a payload, hashed in the same read
     bag           BagIt bags: make and read
     contents      what a bag holds beside what it lists, in rows for millions
     listing       manifests and fetch.txt read into columns
     completeness  absent, unlisted, twice named: listing beside contents (pure)
-    hashing       digests of many files: one read, every core at work
     agreement     the digests a bag lists beside those of its files
     validate      what is wrong with a bag: a list of findings
 

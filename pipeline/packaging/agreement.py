@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 
 from pipeline.packaging.completeness import Holdings
 from pipeline.packaging.contents import PAYLOAD, WHOLE, Column
-from pipeline.packaging.hashing import LARGE, Failure, Job, Outcome, digest_files
+from pipeline.packaging.hashing import LARGE, Failure, Job, Outcome
 from pipeline.packaging.names import show
 from pipeline.packaging.rules import Verdicts
+from pipeline.packaging.tree import Tree
 
 Progress = Callable[[int, int], None]
 
@@ -23,14 +24,14 @@ _FAILURES = {
 
 
 def check_digests(
-    root: int, held: Holdings, verdicts: Verdicts, progress: Progress
+    tree: Tree, held: Holdings, verdicts: Verdicts, progress: Progress
 ) -> None:
     """Digest every listed file and compare; tell the bytes done and to be done."""
     sizes = held.inventory.sizes
     total, done = sum(size for size in sizes if size > 0), 0
     progress(done, total)
     large = list(_jobs(held, LARGE, sys.maxsize))
-    for outcome in digest_files(root, large, _jobs(held, 0, LARGE)):
+    for outcome in tree.digests(large, _jobs(held, 0, LARGE)):
         if outcome.failure:
             _say_failed(held, outcome, verdicts)
         elif not _agrees(held, outcome):

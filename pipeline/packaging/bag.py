@@ -12,31 +12,30 @@ import os
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
-from itertools import groupby
 from pathlib import Path
 
 from pipeline.errors import FixityError, StorageError, UsageError
 from pipeline.fixity import ALGORITHMS, PIECE, Digester, Sink, write_file
 from pipeline.model import Artefact, Bag, Digest, Severity
 from pipeline.packaging import tagfiles
-from pipeline.packaging.names import folded, folders, plain, show, unportable, unsafe
+from pipeline.packaging.copying import Note, copy_payload, make_folder
+from pipeline.packaging.encoding import Recoder, lines
+from pipeline.packaging.names import plain, show, twins, unsafe
 from pipeline.packaging.walk import (
-    Entry,
     Kind,
     chunks,
-    closed,
     file_beneath,
-    folder_beneath,
     names,
-    open_file,
     opened,
     reason,
     walk,
 )
+
+WRITTEN = tuple(name for name, hashed in tagfiles.HASHES.items() if name == hashed)
 
 # ---------------------------------------------------------------------------- writing
 
@@ -59,10 +58,27 @@ def write(
     _require_present(folder, payload)
     size = sum(one.size for one in payload)
     tags = tagfiles.render_info((*_described(info), _oxum(size, len(payload))))
+    make_folder(folder / "data")  # RFC 8493 2.1.2: even where there is no payload
     files = {"bagit.txt": tagfiles.DECLARATION, "bag-info.txt": tags}
     if readme:
         files["README.txt"] = readme
-    _make_folder(folder / "data")  # RFC 8493 2.1.2: even where there is no payload
+    seals = _tag_files(folder, files, payload, algorithms)
+    return Bag(
+        id=folder.absolute().name,
+        path=folder,
+        tagmanifests=seals,
+        files=len(payload),
+        size=size,
+    )
+
+
+def _tag_files(
+    folder: Path,
+    files: Mapping[str, bytes],
+    payload: Sequence[Artefact],
+    algorithms: tuple[str, ...],
+) -> tuple[Digest, ...]:
+    """Write all tag files, the tag manifests last, and return what identifies them."""
     made = [
         write_file(folder, name, data, algorithms=algorithms)
         for name, data in files.items()
@@ -75,13 +91,7 @@ def write(
         _manifest(folder, f"tagmanifest-{one}.txt", made, one, (one,))
         for one in algorithms
     ]
-    return Bag(
-        id=folder.absolute().name,
-        path=folder,
-        tagmanifests=tuple(seal.digests[0] for seal in seals),
-        files=len(payload),
-        size=size,
-    )
+    return tuple(seal.digests[0] for seal in seals)
 
 
 def _described(info: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
@@ -96,13 +106,6 @@ def _oxum(size: int, files: int) -> tuple[str, str]:
     return ("Payload-Oxum", f"{size}.{files}")  # RFC 8493 2.2.2
 
 
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError.at(path, error) from error
-
-
 def _manifest(
     folder: Path,
     name: str,
@@ -114,25 +117,11 @@ def _manifest(
     entries = ((os.fsencode(one.path), _digest(one, algorithm).hex) for one in listed)
     sink = Sink(folder, name, algorithms=algorithms)
     try:
-        for lines in _gathered(tagfiles.render_manifest(entries)):
-            sink.write(lines)
+        for line in tagfiles.render_manifest(entries):
+            sink.write(line)
     finally:
         sink.close()
     return sink.finish()
-
-
-def _gathered(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Join lines into pieces worth a system call."""
-    held: list[bytes] = []
-    size = 0
-    for line in lines:
-        held.append(line)
-        size += len(line)
-        if size >= PIECE:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)
 
 
 def _digest(one: Artefact, algorithm: str) -> Digest:
@@ -143,15 +132,23 @@ def _digest(one: Artefact, algorithm: str) -> Digest:
 
 
 def _require_payload(payload: Sequence[Artefact], algorithms: tuple[str, ...]) -> None:
-    if not algorithms or not {*algorithms} <= {*tagfiles.HASHES}:
+    if not algorithms or not {*algorithms} <= {*WRITTEN}:
         raise UsageError(
             f"a bag with the algorithms {', '.join(algorithms) or '(none)'} cannot be"
-            f" made; choose among {', '.join(tagfiles.HASHES)}"
+            f" made; choose among {', '.join(WRITTEN)}"
         )
     for one in payload:
         if reason := _unbaggable(one, algorithms):
             raise UsageError(f"{one.path!r} cannot stand in a bag: {reason}")
-    _require_no_twins([one.path.encode() for one in payload])
+    for path, count in Counter(one.path for one in payload).items():
+        if count > 1:
+            raise UsageError(f"{path} was given twice; a bag lists a file once")
+    if pair := twins(one.path.encode() for one in payload):
+        first, second = map(show, pair)
+        raise UsageError(
+            f"{first} and {second} differ in case or Unicode form alone and are one"
+            " name on other systems; rename one"
+        )
 
 
 def _unbaggable(one: Artefact, algorithms: tuple[str, ...]) -> str:
@@ -169,22 +166,6 @@ def _unbaggable(one: Artefact, algorithms: tuple[str, ...]) -> str:
     return f"it comes without its {', '.join(sorted(missing))}" if missing else ""
 
 
-def _require_no_twins(paths: Sequence[bytes]) -> None:
-    """Refuse names that are one name on another system (RFC 8493 6.1.1.3)."""
-    twice = next((path for path, count in Counter(paths).items() if count > 1), None)
-    if twice is not None:
-        raise UsageError(f"{show(twice)} was given twice; a bag lists it once")
-    seen: dict[bytes, bytes] = {}
-    above = {folder for path in paths for folder in folders(path)}
-    for path in {*paths, *above}:
-        other = seen.setdefault(folded(path), path)
-        if other != path:
-            raise UsageError(
-                f"{show(other)} and {show(path)} differ in case or Unicode form alone"
-                " and are one name on other systems; rename one"
-            )
-
-
 def _require_present(folder: Path, payload: Sequence[Artefact]) -> None:
     for one in payload:
         file = folder / one.path
@@ -199,8 +180,8 @@ def _require_present(folder: Path, payload: Sequence[Artefact]) -> None:
 # ----------------------------------------------------------------- a bag of a folder
 
 
-def _silent(_: str) -> None:
-    pass
+def silent(_: str) -> None:
+    """Hear a note and say nothing."""
 
 
 def make(
@@ -209,7 +190,7 @@ def make(
     *,
     info: Sequence[tuple[str, str]] = (),
     algorithms: tuple[str, ...] = ALGORITHMS,
-    note: Callable[[str], None] = _silent,
+    note: Note = silent,
 ) -> Bag:
     """Copy a folder into a new bag, hashing on the way; the folder is not touched.
 
@@ -222,8 +203,8 @@ def make(
     staged = new.parent / f".{new.name[:40]}.{secrets.token_hex(4)}.part"
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, staged, ignore_errors=True)
-        _make_folder(staged / "data")
-        payload = _copied(source, staged, algorithms, note)
+        make_folder(staged / "data")
+        payload = copy_payload(source, staged / "data", algorithms, note)
         bag = write(staged, payload=payload, info=info, algorithms=algorithms)
         publish(staged, new)
         undo.pop_all()
@@ -239,97 +220,6 @@ def _require_apart(source: Path, new: Path) -> None:
         raise UsageError(f"{new.parent} is no folder; make it first")
     if new.parent.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"{new} would stand inside {source}; put it elsewhere")
-
-
-def _copied(
-    source: Path, staged: Path, algorithms: tuple[str, ...], note: Callable[[str], None]
-) -> list[Artefact]:
-    try:
-        with opened(source) as root, opened(staged / "data") as target:
-            entries = list(walk(root))
-            _require_carried(source, entries)
-            _tell(entries, note)
-            for one in entries:
-                if one.kind is Kind.FOLDER:
-                    _make_folder(staged / "data" / os.fsdecode(one.path))
-            return list(_copies(root, target, entries, algorithms))
-    except OSError as error:
-        raise StorageError.at(source, error) from error
-
-
-def _copies(
-    root: int, target: int, entries: Iterable[Entry], algorithms: tuple[str, ...]
-) -> Iterator[Artefact]:
-    files = (one for one in entries if one.kind is Kind.FILE)
-    for parent, inside in groupby(files, lambda one: one.path.rpartition(b"/")[0]):
-        with folder_beneath(root, parent) as here, folder_beneath(target, parent) as to:
-            for one in inside:
-                yield _copy(here, to, one, algorithms)
-
-
-def _copy(here: int, to: int, entry: Entry, algorithms: tuple[str, ...]) -> Artefact:
-    """Copy one file and digest it in the same read; its date goes with it."""
-    name = entry.path.rpartition(b"/")[2]
-    digester = Digester(algorithms)
-    size = 0
-    with closed(open_file(here, name)) as old, closed(_create(to, name)) as new:
-        for piece in chunks(old):
-            digester.update(piece)
-            _write(new, piece, entry)
-            size += len(piece)
-        status = os.fstat(old)
-        if status.st_size != size:
-            raise StorageError(f"{show(entry.path)} changed while it was copied; retry")
-        os.utime(new, ns=(status.st_mtime_ns, status.st_mtime_ns))
-    path = "data/" + os.fsdecode(entry.path)
-    return Artefact(path=path, size=size, digests=digester.digests())
-
-
-def _create(folder: int, name: bytes) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(name, flags, 0o644, dir_fd=folder)
-
-
-def _write(descriptor: int, data: bytes, entry: Entry) -> None:
-    view = memoryview(data)
-    try:
-        while view:
-            view = view[os.write(descriptor, view) :]
-    except OSError as error:
-        raise StorageError.at(f"the copy of {show(entry.path)}", error) from error
-
-
-def _require_carried(source: Path, entries: Sequence[Entry]) -> None:
-    """Refuse, all at once, what a bag cannot carry."""
-    odd = [
-        f"{show(one.path)} ({one.kind}{': ' + one.detail if one.detail else ''})"
-        for one in entries
-        if one.kind not in (Kind.FILE, Kind.FOLDER)
-    ]
-    odd += [f"{show(one.path)} (not UTF-8)" for one in entries if not _utf8(one.path)]
-    if odd:
-        more = f" and {len(odd) - 5} more" if len(odd) > 5 else ""  # noqa: PLR2004
-        raise UsageError(
-            f"{source}: a bag carries files and folders with UTF-8 names; found"
-            f" {', '.join(odd[:5])}{more}; take them out or replace them by files"
-        )
-    _require_no_twins([b"data/" + one.path for one in entries])
-
-
-def _utf8(path: bytes) -> bool:
-    try:
-        path.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _tell(entries: Sequence[Entry], note: Callable[[str], None]) -> None:
-    for one in sorted(entries, key=lambda entry: entry.path):
-        if one.is_empty:  # RFC 8493 2.1.3: manifests list files only
-            note(f"{show(one.path)}: an empty folder; no manifest can vouch for it")
-        if reason := unportable(b"data/" + one.path):
-            note(f"{show(one.path)}: may not survive elsewhere: {reason}")
 
 
 def publish(staged: Path, new: Path) -> None:
@@ -411,22 +301,22 @@ def payload_digests(path: Path, algorithm: str) -> Mapping[str, Digest]:
     with _bag(path) as root:
         codec = _declared(path, root).codec
         with file_beneath(root, name.encode()) as descriptor:
-            recoded = tagfiles.Recoder(codec).recode(chunks(descriptor))
-            return dict(_entries(path, name, algorithm, tagfiles.lines(recoded)))
+            listed = lines(Recoder(codec).recode(chunks(descriptor)))
+            return dict(_entries(path, name, algorithm, listed))
 
 
 def _entries(
-    path: Path, name: str, algorithm: str, lines: Iterable[bytes]
+    path: Path, name: str, algorithm: str, listed: Iterable[bytes]
 ) -> Iterator[tuple[str, Digest]]:
-    for line in lines:
+    for line in listed:
         entry = tagfiles.parse_entry(line)
         if entry is None:
             raise FixityError(
                 f"{path}: {name} has a line that is no entry: {show(line)!r};"
                 " verify the bag"
             )
-        _, digest, listed = entry
-        file = os.fsdecode(plain(tagfiles.decode_path(listed)))
+        _, digest, encoded = entry
+        file = os.fsdecode(plain(tagfiles.decode_path(encoded)))
         yield file, Digest(algorithm, digest.decode().lower())
 
 
@@ -455,8 +345,8 @@ def _info(path: Path, root: int) -> tagfiles.Tags:
     try:
         with file_beneath(root, declared.info_file.encode()) as descriptor:
             pieces = chunks(descriptor, most=tagfiles.LARGEST_INFO)
-            lines = tagfiles.lines(tagfiles.Recoder(declared.codec).recode(pieces))
-            return tagfiles.parse_info(lines, strict=declared.is_strict)[0]
+            listed = lines(Recoder(declared.codec).recode(pieces))
+            return tagfiles.parse_info(listed, strict=declared.is_strict)[0]
     except FileNotFoundError:  # RFC 8493 2.2.2: it is optional
         return ()
 

@@ -22,18 +22,18 @@ class Holdings:
     """A bag's inventory and what its tag files say of it."""
 
     inventory: Inventory
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...]  # one for each manifest
     fetches: dict[int, int | None]
     strict: bool  # RFC 8493 itself, not a draft
 
     @property
     def payload(self) -> tuple[Column, ...]:
-        """Return the payload manifests."""
+        """Return the columns of the payload manifests."""
         return tuple(one for one in self.columns if not one.name.is_tag)
 
     @property
     def tags(self) -> tuple[Column, ...]:
-        """Return the tag manifests."""
+        """Return the columns of the tag manifests."""
         return tuple(one for one in self.columns if one.name.is_tag)
 
 
@@ -77,7 +77,8 @@ def _unknown(one: Column, known: Sequence[Column], verdicts: Verdicts) -> None:
 
 def _check_payload(held: Holdings, verdicts: Verdicts) -> None:
     rows = len(held.inventory)
-    states = [one.states for one in held.payload]
+    payload = held.payload
+    states = [one.states for one in payload]
     if not states:
         return
     some = states[0] if len(states) == 1 else bytes(map(max, *states))
@@ -86,35 +87,37 @@ def _check_payload(held: Holdings, verdicts: Verdicts) -> None:
     for row in range(rows):
         if sizes[row] == ABSENT:
             if some[row]:
-                _missing(held, row, verdicts)
+                _missing(held, payload, row, verdicts)
         elif not every[row] and paths[row].startswith(PAYLOAD):
             _unlisted(held, row, verdicts)
 
 
-def _missing(held: Holdings, row: int, verdicts: Verdicts) -> None:
+def _missing(
+    held: Holdings, payload: Sequence[Column], row: int, verdicts: Verdicts
+) -> None:
     path = held.inventory.paths[row]
     if path in held.inventory.special:  # told as what it is
         return
-    listed = _listing(held.payload, row)
+    listed = _listing(payload, row)
     if path in held.inventory.folders:  # RFC 8493 2.1.3
-        message = f"{listed} lists a folder, where manifests list files alone"
+        message = f"a folder, listed in {listed}, where files alone may stand"
         verdicts.add("malformed-line", show(path), message)
     elif row in held.fetches:
-        message = f"{listed} lists it and fetch.txt tells where; it was not fetched yet"
+        message = f"listed in {listed}; to be had as fetch.txt says, and not there yet"
         verdicts.add("fetch-missing", show(path), message)
     else:
-        verdicts.add("missing-file", show(path), f"{listed} lists it; it is not there")
+        verdicts.add("missing-file", show(path), f"listed in {listed}; not there")
 
 
 def _unlisted(held: Holdings, row: int, verdicts: Verdicts) -> None:
     path = show(held.inventory.paths[row])
     listed = _listing(held.payload, row)
     if not listed:
-        verdicts.add("unlisted-file", path, "it stands in no payload manifest")
+        verdicts.add("unlisted-file", path, "listed in no payload manifest")
         return
     for column in held.payload:
         if column.states[row] == NOT:
-            message = f"{column.name.shown} does not list it, {listed} does"
+            message = f"not listed in {column.name.shown}, though in {listed}"
             severity = ERROR if held.strict else WARNING  # RFC 8493 3: before 1.0, may
             verdicts.add("incomplete-manifest", path, message, severity=severity)
 
@@ -133,7 +136,7 @@ def _check_tags(held: Holdings, verdicts: Verdicts) -> None:
             if (listed := _listing(held.tags, row)) and (
                 path not in held.inventory.special
             ):
-                message = f"{listed} lists it; it is not there"
+                message = f"listed in {listed}; not there"
                 verdicts.add("tag-missing-file", shown, message)
             continue
         name = tagfiles.parse_manifest_name(path.decode(errors="surrogateescape"))
@@ -142,7 +145,7 @@ def _check_tags(held: Holdings, verdicts: Verdicts) -> None:
         for column in held.tags:
             if column.states[row] != NOT:
                 continue
-            message = f"{column.name.shown} does not list it"
+            message = f"not listed in {column.name.shown}"
             if name:  # RFC 8493 2.2.1: payload manifests MUST be listed
                 severity = ERROR if held.strict else WARNING
                 verdicts.add("incomplete-manifest", shown, message, severity=severity)
@@ -164,7 +167,7 @@ def _check_fetches(held: Holdings, verdicts: Verdicts) -> None:
         path = show(held.inventory.paths[row])
         lacking = [one.name.shown for one in held.payload if one.states[row] == NOT]
         if lacking:  # RFC 8493 2.2.3
-            message = f"fetch.txt lists it, {', '.join(lacking)} does not"
+            message = f"listed in fetch.txt and not in {', '.join(lacking)}"
             verdicts.add("fetch-line", path, message)
         found = held.inventory.sizes[row]
         if size is not None and found not in (ABSENT, size):

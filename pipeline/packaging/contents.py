@@ -8,12 +8,13 @@ import hashlib
 import os
 from array import array
 from binascii import unhexlify
+from collections.abc import Iterable
 from enum import IntEnum
 
 from pipeline.packaging.names import show
 from pipeline.packaging.rules import WARNING, Verdicts
 from pipeline.packaging.tagfiles import HASHES, ManifestName
-from pipeline.packaging.walk import DEEPEST, Entry, Kind, walk
+from pipeline.packaging.walk import DEEPEST, Entry, Kind
 
 ABSENT = -1  # the size of what is listed and not on disk
 PAYLOAD = b"data/"
@@ -129,11 +130,11 @@ class Column:
         return raw if self._keeps else hash(raw).to_bytes(8, "big", signed=True)
 
 
-def survey(root: int, verdicts: Verdicts) -> Inventory:
-    """Walk a bag once and take down what stands in it; what is no file is a finding."""
+def survey(entries: Iterable[Entry], verdicts: Verdicts) -> Inventory:
+    """Take down what stands in a bag; what is no file is a finding."""
     inventory = Inventory()
     linked: dict[tuple[int, int], list[Entry]] = {}
-    for entry in walk(root):
+    for entry in entries:
         if entry.kind is Kind.FILE:
             inventory.add(entry.path, entry.size)
             if entry.links > 1:
@@ -143,8 +144,8 @@ def survey(root: int, verdicts: Verdicts) -> Inventory:
         else:
             inventory.special[entry.path] = entry
             _say_special(entry, verdicts)
-    for entries in linked.values():
-        _say_linked(entries, verdicts)
+    for names in linked.values():
+        _say_linked(names, verdicts)
     return inventory
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pipeline.model import Severity
 from pipeline.packaging import names, tagfiles
 from pipeline.packaging.contents import PAYLOAD, Column, Inventory, Listing
+from pipeline.packaging.encoding import LONGEST
 from pipeline.packaging.names import show
 from pipeline.packaging.rules import WARNING, Verdicts
 
@@ -61,7 +62,7 @@ class Reader:
 
     def _line(self, column: Column, number: int, line: bytes) -> None:
         entry = tagfiles.parse_entry(line)
-        if entry is None or len(line) > tagfiles.LONGEST or b"\0" in line:
+        if entry is None or len(line) > LONGEST or b"\0" in line:
             self._junk.add(number, line)
             return
         slash, digest, path = entry
@@ -161,7 +162,7 @@ class Reader:
                 self._verdicts.add("limit", "fetch.txt", _FULL)
                 break
             fetch = tagfiles.parse_fetch(line) if b"\0" not in line else None
-            if fetch is None or len(line) > tagfiles.LONGEST:
+            if fetch is None or len(line) > LONGEST:
                 self._junk.add(number, line)
                 continue
             path = self._path(column, number, fetch.path)

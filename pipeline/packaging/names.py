@@ -6,6 +6,7 @@ encoding is no concern here. Nothing is ever opened to decide on a name.
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 LONGEST_PATH = 255  # RFC 8493 6.1.2, for Windows
 SHOWN = 1024  # a name longer than this is cut when shown
@@ -91,6 +92,21 @@ def folders(path: bytes) -> list[bytes]:
     """List the folders a path leads through, outermost first."""
     parts = path.split(b"/")[:-1]
     return [b"/".join(parts[: n + 1]) for n in range(len(parts))]
+
+
+def twins(paths: Iterable[bytes]) -> tuple[bytes, bytes] | None:
+    """Find two names, of files or their folders, that are one on another system.
+
+    RFC 8493 6.1.1.3: they differ in case or in Unicode form alone.
+    """
+    files = {*paths}
+    above = {folder for path in files for folder in folders(path)}
+    seen: dict[bytes, bytes] = {}
+    for path in files | above:
+        other = seen.setdefault(folded(path), path)
+        if other != path:
+            return min(path, other), max(path, other)
+    return None
 
 
 def show(path: bytes) -> str:

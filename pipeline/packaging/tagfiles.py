@@ -8,18 +8,18 @@ text says so; RFC 8493 is version 1.0.
 import codecs
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
 from pipeline.model import Finding, Severity
+from pipeline.packaging.encoding import LONGEST, parse_encoding
 from pipeline.packaging.names import show
 from pipeline.packaging.rules import WARNING, finding
 
 LARGEST_INFO = 1 << 20  # bytes of bag-info.txt that are read
-LONGEST = 1 << 18  # bytes of one line; the longest path Linux opens at once is 4096
 VERSIONS = ("0.93", "0.94", "0.95", "0.96", "0.97", "1.0")
 DECLARATION = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 
@@ -54,159 +54,61 @@ class Declaration:
 
 def parse_declaration(data: bytes) -> tuple[Declaration, tuple[Finding, ...]]:
     """Read bagit.txt and say what is wrong with it."""
+    text, grave = _declaration_text(data)
+    lines = _ENDS.split(text)
+    if lines[-1] == "":
+        lines.pop()
+    version, encoding = (_value(lines, place) for place in (0, 1))
+    if version and version not in VERSIONS:
+        known = ", ".join(VERSIONS)
+        grave.append(f"version {show(version.encode())} is none of {known}")
+    codec, findings = parse_encoding(encoding or "UTF-8")
+    declared = Declaration(
+        version=version if version in VERSIONS else "1.0",
+        encoding=encoding or "UTF-8",
+        codec=codec,
+    )
+    is_loose = not declared.is_strict and _is_loose(lines)
+    problems = [finding("bagit-txt", "bagit.txt", one) for one in grave]
+    for one in _misshapen(lines):
+        severity = WARNING if is_loose else None  # drafts did not count white space
+        problems.append(finding("bagit-txt", "bagit.txt", one, severity=severity))
+    return declared, (*problems, *findings)
+
+
+def _declaration_text(data: bytes) -> tuple[str, list[str]]:
+    """Decode bagit.txt, which is UTF-8 whatever it declares (RFC 8493 2.1.1)."""
     problems = []
     if data.startswith(codecs.BOM_UTF8):
         problems.append("it begins with a byte order mark")
         data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        text = data.decode()
+        return data.decode(), problems
     except UnicodeDecodeError:
-        problems.append("it is not UTF-8")
-        text = data.decode(errors="replace")
-    lines = _ENDS.split(text)
-    if lines[-1] == "":
-        lines.pop()
-    values, odd = zip(*(_declared(lines, place) for place in (0, 1)), strict=True)
-    problems += [one for one in odd if one]
+        return data.decode(errors="replace"), [*problems, "it is not UTF-8"]
+
+
+def _value(lines: Sequence[str], place: int) -> str:
+    """Return what a line of bagit.txt declares, in any spacing, or nothing."""
+    match = _LOOSE[place].fullmatch(lines[place]) if place < len(lines) else None
+    return match[1] if match else ""
+
+
+def _misshapen(lines: Sequence[str]) -> Iterator[str]:
+    for place, label in enumerate(_LABELS):
+        line = lines[place] if place < len(lines) else ""
+        if not _EXACT[place].fullmatch(line):
+            yield f"line {place + 1} is '{show(line.encode())}', not '{label}: ...'"
     if len(lines) != len(_LABELS):
-        problems.append(f"it has {len(lines)} lines where there are exactly two")
-    version, encoding = values
-    findings = [finding("bagit-txt", "bagit.txt", one) for one in problems]
-    if version and version not in VERSIONS:
-        message = f"version {show(version.encode())} is none of {', '.join(VERSIONS)}"
-        findings.append(finding("bagit-txt", "bagit.txt", message))
-    codec, complaints = parse_encoding(encoding or "UTF-8")
-    known = Declaration(
-        version=version if version in VERSIONS else "1.0",
-        encoding=encoding or "UTF-8",
-        codec=codec,
+        yield f"it has {len(lines)} lines where there are exactly two"
+
+
+def _is_loose(lines: Sequence[str]) -> bool:
+    """Tell whether both lines stand there, but for white space and blank lines."""
+    full = [line for line in lines if line.strip()]
+    return len(full) == len(_LABELS) and all(
+        pattern.fullmatch(line) for pattern, line in zip(_LOOSE, full, strict=True)
     )
-    return known, (*(_eased(one, known, lines) for one in findings), *complaints)
-
-
-def _declared(lines: list[str], place: int) -> tuple[str, str]:
-    """Return the value on a line of bagit.txt, and what is odd about the line."""
-    line = lines[place] if place < len(lines) else ""
-    if match := _EXACT[place].fullmatch(line):
-        return match[1], ""
-    odd = f"line {place + 1} is '{show(line.encode())}', not '{_LABELS[place]}: ...'"
-    match = _LOOSE[place].fullmatch(line)
-    return (match[1], odd) if match else ("", odd + " at all")
-
-
-def _eased(one: Finding, known: Declaration, lines: list[str]) -> Finding:
-    """Make whitespace a warning in drafts, which did not count it."""
-    stripped = [line for line in lines if line.strip()]
-    loose = len(stripped) == len(_LABELS) and all(
-        pattern.fullmatch(line) for pattern, line in zip(_LOOSE, stripped, strict=True)
-    )
-    spaces = one.message.startswith(("line ", "it has "))
-    if known.is_strict or not loose or not spaces:
-        return one
-    return finding(one.code, one.path, one.message, severity=WARNING)
-
-
-# -------------------------------------------------------------------------- encoding
-
-_IANA = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._+()-]{0,39}")  # RFC 2978 2.3
-_CODECS = frozenset(
-    (
-        *("utf-8", "ascii", "utf-16", "utf-16-le", "utf-16-be", "utf-32"),
-        *("utf-32-le", "utf-32-be", "koi8-r", "koi8-u", "mac-roman", "tis-620"),
-        *("shift_jis", "euc_jp", "euc_kr", "gb2312", "gbk", "gb18030", "big5"),
-        *(f"iso8859-{n}" for n in range(1, 17)),
-        *(f"cp{n}" for n in (437, 850, 852, 855, 857, 862, 864, 866, 874, 932, 949)),
-        *(f"cp{n}" for n in range(1250, 1259)),
-    )
-)
-
-
-def parse_encoding(name: str) -> tuple[str, tuple[Finding, ...]]:
-    """Choose a codec for a declared encoding; odd ones are read as UTF-8, and said."""
-    if name.upper() == "UTF-8":
-        return "utf-8", ()
-    shown = show(name.encode(errors="replace"))
-    try:
-        codec = codecs.lookup(name).name if _IANA.fullmatch(name) else ""
-    except (LookupError, ValueError):
-        codec = ""
-    if codec not in _CODECS:
-        message = f"{shown} is no encoding to trust; the tag files are read as UTF-8"
-        return "utf-8", (finding("encoding", "bagit.txt", message),)
-    message = f"the tag files are in {shown}, where UTF-8 is strongly recommended"
-    return codec, (finding("encoding", "bagit.txt", message, severity=WARNING),)
-
-
-class Recoder:
-    """Tag file bytes made UTF-8 while they stream, noting what was wrong with them."""
-
-    def __init__(self, codec: str) -> None:
-        self.has_bom = False
-        self.is_broken = False
-        self._codec = codec
-        self._decoder = codecs.getincrementaldecoder(codec)()
-        self._started = False
-
-    def recode(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the same text in UTF-8; bytes that are not stand as they were."""
-        for chunk in chunks:
-            yield self._recode(chunk, final=False)
-        yield self._recode(b"", final=True)
-
-    def _recode(self, chunk: bytes, *, final: bool) -> bytes:
-        if self._codec == "utf-8" and not self._started and chunk:
-            self.has_bom = chunk.startswith(codecs.BOM_UTF8)  # RFC 8493 2.3
-            chunk = chunk.removeprefix(codecs.BOM_UTF8)
-        self._started = self._started or bool(chunk)
-        try:
-            text = self._decoder.decode(chunk, final)
-        except UnicodeError:
-            self.is_broken = True
-            text = self._mended(chunk, final=final)
-        return chunk if self._codec == "utf-8" else text.encode(errors="replace")
-
-    def _mended(self, chunk: bytes, *, final: bool) -> str:
-        """Read on after bytes that the codec refuses."""
-        decoder = codecs.getincrementaldecoder(self._codec)(errors="replace")
-        decoder.setstate(self._decoder.getstate())
-        self._decoder = decoder
-        try:
-            return decoder.decode(chunk, final)
-        except UnicodeError:  # UTF-16 or UTF-32 without the mark that tells their order
-            self._decoder = codecs.getincrementaldecoder("latin-1")()
-            return self._decoder.decode(chunk, final)
-
-
-_BREAKS = re.compile(rb"\r\n|\r|\n")
-
-
-def lines(chunks: Iterable[bytes], *, longest: int = LONGEST) -> Iterator[bytes]:
-    """Split a stream into lines at LF, CR or CRLF (RFC 8493 2.3).
-
-    A longer line is cut to ``longest + 1`` bytes, so that its reader can tell, and what
-    follows of it is skipped: a line of a gigabyte costs no memory.
-    """
-    held = b""
-    for chunk in chunks:
-        *whole, held = _pieces(held + chunk)
-        for line in whole:
-            yield line[: longest + 1]
-        if len(held) > 2 * longest:  # keep the end: it may be half of a CRLF
-            held = held[: longest + 1] + held[-1:]
-    *whole, held = _pieces(held.removesuffix(b"\r") + b"\n" if held else b"")
-    for line in whole:
-        yield line[: longest + 1]
-
-
-def _pieces(data: bytes) -> list[bytes]:
-    """Split at line ends; the last piece is unfinished, and keeps a CR at its end."""
-    if b"\r" not in data:
-        return data.split(b"\n")
-    if data.endswith(b"\r"):
-        pieces = _BREAKS.split(data[:-1])
-        pieces[-1] += b"\r"
-        return pieces
-    return _BREAKS.split(data)
 
 
 # ---------------------------------------------------------------------- bag-info.txt

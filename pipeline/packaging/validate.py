@@ -22,10 +22,12 @@ from pipeline.packaging.completeness import (
     check_names,
 )
 from pipeline.packaging.contents import PAYLOAD, Column, survey
+from pipeline.packaging.encoding import Recoder, lines
 from pipeline.packaging.listing import Reader
 from pipeline.packaging.names import show
 from pipeline.packaging.rules import Verdicts
-from pipeline.packaging.walk import chunks, file_beneath, opened, reason
+from pipeline.packaging.tree import Folder, Tree
+from pipeline.packaging.walk import opened, reason
 
 LARGEST_DECLARATION = 1 << 12  # bytes; two lines take sixty
 
@@ -56,7 +58,7 @@ def validate(
     limit: int = 10_000,
     progress: Progress = _silent,
 ) -> Report:
-    """Check a bag and report everything that is wrong with it.
+    """Check a bag in a folder and report everything that is wrong with it.
 
     ``progress`` hears of bytes digested and bytes to digest. ``limit`` bounds the
     findings; what is left out is counted in one more, ``limit``.
@@ -65,12 +67,27 @@ def validate(
     report = Report(path=path, level=level)
     try:
         with opened(path) as root:
-            bag = _Bag(root, verdicts)
-            bag.check(level, progress)
-            report = bag.report(path, level)
+            report = check(Folder(root), report, verdicts, progress)
     except OSError as error:
         message = f"expected a folder to look into, found: {reason(error)}"
         verdicts.add("not-a-bag", "", message)
+    return concluded(report, verdicts)
+
+
+def check(
+    tree: Tree, report: Report, verdicts: Verdicts, progress: Progress = _silent
+) -> Report:
+    """Check a bag as deeply as a report says, wherever its files stand.
+
+    The findings go into ``verdicts``, to be ``concluded``; what the bag is comes back.
+    """
+    bag = _Bag(tree, verdicts)
+    bag.check(report.level, progress)
+    return bag.told(report)
+
+
+def concluded(report: Report, verdicts: Verdicts) -> Report:
+    """Return a report with its findings and the verdict that they come to."""
     findings = verdicts.findings()
     is_sound = not any(one.severity is Severity.ERROR for one in findings)
     return replace(report, ok=is_sound, findings=findings)
@@ -102,13 +119,12 @@ def report_json(report: Report) -> dict[str, object]:
 class _Bag:
     """A bag while it is being checked: what is known of it so far."""
 
-    def __init__(self, root: int, verdicts: Verdicts) -> None:
-        self._root = root
+    def __init__(self, tree: Tree, verdicts: Verdicts) -> None:
+        self._tree = tree
         self._verdicts = verdicts
-        self._inventory = survey(root, verdicts)
+        self._inventory = survey(tree.entries(), verdicts)
         self._declared = self._declaration()
         self._files, self._bytes = self._extent()
-        self._columns: tuple[Column, ...] = ()
 
     def check(self, level: Level, progress: Progress) -> None:
         """Check as deeply as asked."""
@@ -116,14 +132,11 @@ class _Bag:
         self._check_info(level)
         if level is Level.OXUM:
             return
-        strict = self._declared.is_strict
-        reader = Reader(
-            self._inventory, self._verdicts, strict=strict, keep=level is Level.FULL
-        )
-        self._columns = tuple(self._column(reader, one) for one in self._manifests())
+        strict, keep = self._declared.is_strict, level is Level.FULL
+        reader = Reader(self._inventory, self._verdicts, strict=strict, keep=keep)
         held = Holdings(
             inventory=self._inventory,
-            columns=self._columns,
+            columns=tuple(self._column(reader, one) for one in self._manifests()),
             fetches=reader.fetches(self._lines("fetch.txt")),
             strict=strict,
         )
@@ -131,14 +144,13 @@ class _Bag:
         check_completeness(held, self._verdicts)
         check_names(self._inventory, self._verdicts)
         if level is Level.FULL:
-            check_digests(self._root, held, self._verdicts, progress)
+            check_digests(self._tree, held, self._verdicts, progress)
 
-    def report(self, path: Path, level: Level) -> Report:
-        """Tell what is known, but for the findings."""
+    def told(self, report: Report) -> Report:
+        """Tell in a report what the bag is."""
         payload = {one.algorithm for one in self._manifests() if not one.is_tag}
-        return Report(
-            path=path,
-            level=level,
+        return replace(
+            report,
             version=self._declared.version,
             algorithms=tuple(show(one.encode()) for one in sorted(payload)),
             files=self._files,
@@ -149,8 +161,8 @@ class _Bag:
 
     def _declaration(self) -> tagfiles.Declaration:
         try:
-            with file_beneath(self._root, b"bagit.txt") as descriptor:
-                data = os.read(descriptor, LARGEST_DECLARATION)
+            pieces = self._tree.pieces(b"bagit.txt", most=LARGEST_DECLARATION)
+            data = b"".join(pieces)
         except FileNotFoundError:
             self._verdicts.add("not-a-bag", "bagit.txt", "there is no bagit.txt")
             return tagfiles.Declaration()
@@ -190,17 +202,16 @@ class _Bag:
         """Yield the lines of a tag file, nothing where there is none."""
         if not self._inventory.is_present(os.fsencode(file)):
             return
-        recoder, shown = tagfiles.Recoder(self._declared.codec), show(os.fsencode(file))
+        recoder, shown = Recoder(self._declared.codec), show(os.fsencode(file))
         try:
-            with file_beneath(self._root, os.fsencode(file)) as descriptor:
-                pieces = recoder.recode(chunks(descriptor, most=most))
-                yield from tagfiles.lines(pieces)
+            pieces = self._tree.pieces(os.fsencode(file), most=most)
+            yield from lines(recoder.recode(pieces))
         except OSError as error:
             message = f"cannot be read: {reason(error)}"
             self._verdicts.add("tag-missing-file", shown, message)
         self._say_encoding(shown, recoder)
 
-    def _say_encoding(self, file: str, recoder: tagfiles.Recoder) -> None:
+    def _say_encoding(self, file: str, recoder: Recoder) -> None:
         if recoder.is_broken:
             message = f"it is not {show(self._declared.encoding.encode())}"
             self._verdicts.add("encoding", file, message)
