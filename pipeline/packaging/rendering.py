@@ -17,10 +17,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TypeAlias
 
 from pipeline.clock import stamp
 from pipeline.model import Digest, RecordRef
+
+LAID_OUT = 2  # levels of a JSON document that have a line for each of their parts
 
 Json: TypeAlias = (
     "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
@@ -43,7 +46,7 @@ class Rendering:
 
 def readable(text: str) -> str:
     """Put U+FFFD where half a surrogate pair stands, which UTF-8 cannot hold."""
-    return _SURROGATES.sub("\ufffd", text)
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
 def one_line(text: str) -> str:
@@ -61,13 +64,20 @@ def told(value: object) -> Json:
 
     Raises TypeError for a value that is no part of the model.
     """
+    if type(value) is str:
+        return readable(value)
     if isinstance(value, tuple):
         return [told(item) for item in value]
     if isinstance(value, RecordRef):
         return {"record": value.id, "offset": value.offset, "length": value.length}
     if is_dataclass(value) and not isinstance(value, Digest | type):
-        return {field.name: told(getattr(value, field.name)) for field in fields(value)}
+        return {name: told(getattr(value, name)) for name in _names(type(value))}
     return _plain(value)
+
+
+@cache
+def _names(noun: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(noun))
 
 
 def _plain(value: object) -> Json:
@@ -92,9 +102,24 @@ def told_pairs(pairs: Iterable[tuple[str, str]]) -> dict[str, Json]:
 
 
 def json_file(path: str, value: Json) -> Rendering:
-    """Render one JSON document, indented, for people as much as for programs."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
-    return text_file(path, text + "\n", "application/json")
+    """Render one JSON document, laid out for people as much as for programs."""
+    return text_file(path, laid_out(value) + "\n", "application/json")
+
+
+def laid_out(value: Json, depth: int = 0) -> str:
+    """Write JSON with a line for each field and item of the upper two levels.
+
+    What is deeper stands on its line: three thousand exchanges are three thousand
+    lines, and json's own indentation would take as long as fetching them did.
+    """
+    if depth == LAID_OUT or not value or not isinstance(value, Mapping | list):
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    inner = "\n" + "  " * (depth + 1)
+    if isinstance(value, Mapping):
+        told = (f"{json.dumps(k)}: {laid_out(v, depth + 1)}" for k, v in value.items())
+        return f"{{{inner}{f',{inner}'.join(told)}{inner[:-2]}}}"
+    items = (laid_out(item, LAID_OUT) for item in value)
+    return f"[{inner}{f',{inner}'.join(items)}{inner[:-2]}]"
 
 
 def jsonl_file(path: str, rows: Iterable[Json]) -> Rendering:

@@ -176,6 +176,6 @@ def _remarks(exchange: Exchange) -> str:
 def _word(text: str) -> str:
     """Keep a field in one piece: white space and controls go percent-encoded."""
     plain = readable(text).strip()
-    return (
-        "".join(c if c.isprintable() and c != " " else quote(c) for c in plain) or "-"
-    )
+    if plain.isprintable() and " " not in plain:
+        return plain or "-"
+    return "".join(c if c.isprintable() and c != " " else quote(c) for c in plain)
