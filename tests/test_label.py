@@ -46,6 +46,7 @@ def test_the_order_is_kept():
         "Bag-Group-Identifier",
         "Bag-Count",
         "Bag-Software-Agent",
+        "BagIt-Profile-Identifier",
         "Evidence-Citing-Document",
         "Evidence-Source-URL",
         "Evidence-Captured-At",

@@ -23,6 +23,8 @@
     listing       manifests and fetch.txt read into columns
     completeness  absent, unlisted, twice named: listing beside contents (pure)
     agreement     the digests a bag lists beside those of its files
+    profile       BagIt profiles: what bags have been agreed to be
+    conformity    a bag beside its profile: what it lacks, and has too much (pure)
     validate      what is wrong with a bag: a list of findings
 
 A module imports only what stands above it, here and in ``pipeline``.

@@ -15,6 +15,8 @@ from pipeline.packaging.rendering import one_line
 
 Info = tuple[tuple[str, str], ...]
 
+PROFILE = "urn:muniment:bagit-profile:1"  # our own; a test holds it against its file
+
 SENDER = (  # the Beyond the Repository profile 1.0, in its order
     "Source-Organization",
     "Organization-Address",
@@ -36,6 +38,7 @@ FACTS = (
     "Bag-Group-Identifier",
     "Bag-Count",
     "Bag-Software-Agent",
+    "BagIt-Profile-Identifier",
 )
 
 
@@ -62,6 +65,7 @@ def bag_info(
             ("Bag-Group-Identifier", run.id),
             ("Bag-Count", f"{number} of ?" if number else ""),
             ("Bag-Software-Agent", run.software),
+            ("BagIt-Profile-Identifier", PROFILE),
             ("Evidence-Citing-Document", _cited_by(run.document)),
             ("Evidence-Source-URL", source.url),
             ("Evidence-Captured-At", stamp(capture.started)),
@@ -88,6 +92,7 @@ def run_bag_info(run: Run, *, packed_at: datetime, info: Info = (), bags: int) -
             ("Bag-Group-Identifier", run.id),
             ("Bag-Count", f"{bags} of {bags}"),
             ("Bag-Software-Agent", run.software),
+            ("BagIt-Profile-Identifier", PROFILE),
             ("Evidence-Citing-Document", _cited_by(run.document)),
             ("Evidence-Captured-At", stamp(run.started)),
         ),

@@ -1,0 +1,359 @@
+"""A bag beside its profile: what it lacks of what was agreed, and has too much.
+
+``check`` is told the bag as ``Facts`` and opens nothing. Paths are gone through once
+and only where a rule asks for them. It finds everything and stops at nothing, also
+where the specification lets a reader give up.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+from pipeline.model import Finding, Severity
+from pipeline.packaging.names import show
+from pipeline.packaging.profile import (
+    IDENTIFIER,
+    Choice,
+    Profile,
+    Serialization,
+    TagRule,
+    covering,
+)
+from pipeline.packaging.rules import ERROR, WARNING, Rule
+from pipeline.packaging.tagfiles import Tags, parse_manifest_name, tagged
+
+MOST = 1000  # findings of one code; the rest are counted
+_NAMED = 12  # things a message names; the rest are counted
+_SPECIFICATION = "BagIt Profiles 1.4.0"
+
+
+def _rule(field_: str, meaning: str, severity: Severity = ERROR) -> Rule:
+    clause = f"{_SPECIFICATION}, {field_}"
+    return Rule(clause=clause, meaning=meaning, severity=severity)
+
+
+RULES = {
+    "profile-identifier": _rule(IDENTIFIER, "bag-info.txt does not name the profile"),
+    "profile-version": _rule("Accept-BagIt-Version", "a version of BagIt not accepted"),
+    "profile-serialization": _rule(
+        "Serialization", "one file where a folder is wanted, or the other way round"
+    ),
+    "profile-accept-serialization": _rule(
+        "Accept-Serialization", "one file, of a format not accepted"
+    ),
+    "profile-fetch-allowed": _rule("Allow-Fetch.txt", "fetch.txt, which is refused"),
+    "profile-fetch-required": _rule("Fetch.txt-Required", "no fetch.txt"),
+    "profile-data-empty": _rule("Data-Empty", "a payload, which is refused"),
+    "profile-bag-info-required": _rule("Bag-Info", "a required label is absent"),
+    "profile-bag-info-recommended": _rule(
+        "Bag-Info", "a recommended label is absent", WARNING
+    ),
+    "profile-bag-info-value": _rule("Bag-Info", "a value that is not accepted"),
+    "profile-bag-info-repeatable": _rule("Bag-Info", "a label that stands twice"),
+    "profile-manifest-required": _rule("Manifests-Required", "a manifest is absent"),
+    "profile-manifest-allowed": _rule("Manifests-Allowed", "a manifest is refused"),
+    "profile-tag-manifest-required": _rule(
+        "Tag-Manifests-Required", "a tag manifest is absent"
+    ),
+    "profile-tag-manifest-allowed": _rule(
+        "Tag-Manifests-Allowed", "a tag manifest is refused"
+    ),
+    "profile-tag-file-required": _rule("Tag-Files-Required", "a tag file is absent"),
+    "profile-tag-file-allowed": _rule("Tag-Files-Allowed", "a tag file is refused"),
+    "profile-payload-required": _rule(
+        "Payload-Files-Required", "a payload file or folder is absent"
+    ),
+    "profile-payload-allowed": _rule(
+        "Payload-Files-Allowed", "a payload file is refused"
+    ),
+    "profile-dormant-field": _rule(
+        "BagIt-Profile-Version",
+        "a rule of the profile that is newer than the version it declares",
+        WARNING,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a profile may ask about a bag. Paths are bytes and are iterated once.
+
+    ``fetch`` has the paths fetch.txt lists, None where there is none: a bag is judged
+    as it will be once it is complete. ``other_info`` is of those tag files alone that
+    the profile has rules for. ``serialization`` is the media type of the one file the
+    bag stands in, empty for a folder, None where that is not to be judged.
+    """
+
+    version: str
+    info: Tags = ()
+    info_file: str = "bag-info.txt"
+    other_info: tuple[tuple[str, Tags], ...] = ()
+    manifests: tuple[str, ...] = ()  # algorithms, as parse_manifest_name has them
+    tag_manifests: tuple[str, ...] = ()
+    tag_files: Iterable[bytes] = field(default=(), repr=False)
+    payload: Iterable[bytes] = field(default=(), repr=False)  # files beneath data/
+    folders: Iterable[bytes] = field(default=(), repr=False)  # beneath data/ too
+    fetch: Iterable[bytes] | None = field(default=None, repr=False)
+    files: int = 0  # payload files on disk
+    bytes: int = 0
+    serialization: str | None = ""
+
+
+def check(profile: Profile, facts: Facts, *, most: int = MOST) -> tuple[Finding, ...]:
+    """Say everything in which a bag is not what its profile wants.
+
+    Of each code ``most`` findings are kept, and one more that counts the rest.
+    """
+    made: Counter[str] = Counter()
+    kept = []
+    for one in chain.from_iterable(rule(profile, facts) for rule in _CHECKS):
+        made[one.code] += 1
+        if made[one.code] <= most:
+            kept.append(one)
+    more = ((code, count - most) for code, count in made.items() if count > most)
+    kept += (_found(code, "", f"{count} more such findings") for code, count in more)
+    return tuple(kept)
+
+
+def _found(
+    code: str, path: str, message: str, *, severity: Severity | None = None
+) -> Finding:
+    rule = RULES[code]
+    return Finding(
+        code=code,
+        severity=severity or rule.severity,
+        path=path,
+        message=message,
+        clause=rule.clause,
+    )
+
+
+def _quoted(value: str) -> str:
+    return f"'{show(value.encode(errors='replace'))}'"
+
+
+def _either(values: Sequence[str]) -> str:
+    shown = ", ".join(show(one.encode()) for one in values[:_NAMED])
+    more = len(values) - _NAMED
+    return f"{shown} and {more} more" if more > 0 else shown or "none"
+
+
+# ------------------------------------------------------------------ the bag as a whole
+
+
+def _identifier(profile: Profile, facts: Facts) -> Iterator[Finding]:
+    named = tagged(facts.info, IDENTIFIER)
+    if profile.about.identifier in named:
+        return
+    # always required, but for a profile that says of itself that it is not
+    is_free = any(
+        one.label.lower() == IDENTIFIER.lower() and not one.required
+        for one in profile.bag_info
+    )
+    found = ", ".join(_quoted(one) for one in named) or "none"
+    message = f"expected {IDENTIFIER} {profile.about.identifier!r}, found {found}"
+    severity = WARNING if is_free else ERROR
+    yield _found("profile-identifier", facts.info_file, message, severity=severity)
+
+
+def _version(profile: Profile, facts: Facts) -> Iterator[Finding]:
+    if facts.version not in profile.accept_versions:
+        accepted = _either(profile.accept_versions)
+        found = _quoted(facts.version)
+        message = f"expected BagIt-Version to be of {accepted}, found {found}"
+        yield _found("profile-version", "bagit.txt", message)
+
+
+def _serialization(profile: Profile, facts: Facts) -> Iterator[Finding]:
+    form, wanted = facts.serialization, profile.serialization
+    accepted = profile.accept_serialization
+    if form is None:
+        return
+    if not form and wanted is Serialization.REQUIRED:
+        message = f"expected one file, of {_either(accepted)}; found a folder"
+        yield _found("profile-serialization", "", message)
+    elif form and wanted is Serialization.FORBIDDEN:
+        message = f"expected a folder, found one file, {_quoted(form)}"
+        yield _found("profile-serialization", "", message)
+    elif form and accepted and _media_type(form) not in map(_media_type, accepted):
+        message = f"expected one of {_either(accepted)}, found {_quoted(form)}"
+        yield _found("profile-accept-serialization", "", message)
+
+
+_MEDIA_TYPES = {  # other names of the same; application/tar is registered nowhere
+    "application/x-tar": "application/tar",
+    "application/x-gtar": "application/tar",
+    "application/x-gzip": "application/gzip",
+    "application/tar+gzip": "application/gzip",
+    "application/x-gtar-compressed": "application/gzip",
+    "application/x-compressed-tar": "application/gzip",
+    "application/x-tgz": "application/gzip",
+    "application/x-zip-compressed": "application/zip",
+}
+
+
+def _media_type(name: str) -> str:
+    plain = name.partition(";")[0].strip().lower()
+    return _MEDIA_TYPES.get(plain, plain)
+
+
+def _fetch(profile: Profile, facts: Facts) -> Iterator[Finding]:
+    if facts.fetch is None and profile.fetch_required:
+        message = "expected fetch.txt, found none"
+        yield _found("profile-fetch-required", "fetch.txt", message)
+    if facts.fetch is not None and not profile.allow_fetch:
+        message = "expected no fetch.txt; complete the bag and take it out"
+        yield _found("profile-fetch-allowed", "fetch.txt", message)
+
+
+def _data_empty(profile: Profile, facts: Facts) -> Iterator[Finding]:
+    is_empty = facts.files == 0 or (facts.files == 1 and facts.bytes == 0)
+    if profile.data_empty and not is_empty:
+        wanted = "expected data/ to hold nothing or one file of no bytes"
+        message = f"{wanted}, found {facts.files} with {facts.bytes} bytes"
+        yield _found("profile-data-empty", "data", message)
+
+
+def _dormant(profile: Profile, _facts: Facts) -> Iterator[Finding]:
+    version = ".".join(str(part) for part in profile.about.specification)
+    for key in profile.dormant:
+        message = f"{key} was not checked: the profile declares version {version}"
+        yield _found("profile-dormant-field", "", message)
+
+
+# --------------------------------------------------------------------------- metadata
+
+
+def _tags(profile: Profile, facts: Facts) -> Iterator[Finding]:
+    for rule in profile.bag_info:
+        if rule.label.lower() != IDENTIFIER.lower():
+            yield from _tag(rule, facts.info, facts.info_file)
+    present = dict(facts.other_info)
+    for file, rules in profile.other_info:
+        for rule in rules if file in present else ():
+            yield from _tag(rule, present[file], file)
+
+
+def _tag(rule: TagRule, tags: Tags, file: str) -> Iterator[Finding]:
+    values = tagged(tags, rule.label)  # RFC 8493 2.2.2: case does not count
+    label = _quoted(rule.label)
+    if not values and rule.required:
+        message = f"expected {label}, found none"
+        yield _found("profile-bag-info-required", file, message)
+    elif not values and rule.recommended:
+        message = f"{label} is recommended, found none"
+        yield _found("profile-bag-info-recommended", file, message)
+    if len(values) > 1 and not rule.repeatable:
+        message = f"expected {label} once, found {len(values)} of it"
+        yield _found("profile-bag-info-repeatable", file, message)
+    for value in values:
+        if rule.values and value not in rule.values:
+            accepted = _either(rule.values)
+            message = f"expected {label} to be of {accepted}; found {_quoted(value)}"
+            yield _found("profile-bag-info-value", file, message)
+        elif not value.strip() and (rule.required or not rule.empty_ok):
+            severity = WARNING if rule.empty_ok else ERROR
+            message = f"expected {label} to say something, found it empty"
+            yield _found("profile-bag-info-value", file, message, severity=severity)
+
+
+# ------------------------------------------------------------------ manifests, files
+
+
+def _manifests(profile: Profile, facts: Facts) -> Iterator[Finding]:
+    kinds = (
+        ("manifest", profile.manifests, facts.manifests),
+        ("tag-manifest", profile.tag_manifests, facts.tag_manifests),
+    )
+    for kind, choice, present in kinds:
+        prefix = kind.replace("-", "")
+        for one in choice.required:
+            if one not in present:
+                file = show(f"{prefix}-{one}.txt".encode())
+                message = (
+                    f"expected a {kind} by {_quoted(one)}, found {_either(present)}"
+                )
+                yield _found(f"profile-{kind}-required", file, message)
+        for one in () if choice.allowed is None else present:
+            if one not in (choice.allowed or ()):
+                file = show(f"{prefix}-{one}.txt".encode())
+                message = (
+                    f"expected {_either(choice.allowed or ())}, found {_quoted(one)}"
+                )
+                yield _found(f"profile-{kind}-allowed", file, message)
+
+
+def _tag_files(profile: Profile, facts: Facts) -> Iterator[Finding]:
+    yield from _paths(
+        "tag-file", profile.tag_files, facts.tag_files, is_exempt=_is_bagits_own
+    )
+
+
+def _is_bagits_own(path: bytes) -> bool:
+    """Tell the files that other rules are about."""
+    if path in (b"bagit.txt", b"bag-info.txt", b"package-info.txt", b"fetch.txt"):
+        return True
+    return b"/" not in path and parse_manifest_name(os.fsdecode(path)) is not None
+
+
+def _payload(profile: Profile, facts: Facts) -> Iterator[Finding]:
+    paths = chain(facts.payload, facts.fetch or ())
+    folders = (path + b"/" for path in facts.folders)
+    yield from _paths("payload", profile.payload_files, paths, folders=folders)
+
+
+def _is_none_exempt(_path: bytes) -> bool:
+    return False
+
+
+def _paths(
+    kind: str,
+    choice: Choice,
+    paths: Iterable[bytes],
+    *,
+    folders: Iterable[bytes] = (),
+    is_exempt: Callable[[bytes], bool] = _is_none_exempt,
+) -> Iterator[Finding]:
+    """Go through paths once, if at all: what is refused, then what is missing."""
+    absent = {one.encode() for one in choice.required}
+    above = {one for one in absent if one.endswith(b"/")}
+    is_allowed = covering(choice.allowed)
+    allows_all = choice.allowed is None or "*" in choice.allowed
+    if allows_all and not absent:
+        return
+    for path in paths:
+        absent.discard(path)
+        if above:
+            above -= _holding(above, path)
+        if not (allows_all or is_allowed(path) or is_exempt(path)):
+            allowed = _either(choice.allowed or ())
+            message = f"it is refused; allowed are {allowed}"
+            yield _found(f"profile-{kind}-allowed", show(path), message)
+    for path in folders if above else ():
+        above -= _holding(above, path)
+    missing = above | {one for one in absent if not one.endswith(b"/")}
+    for path in sorted(missing):
+        what = "folder with something in it" if path in above else "file"
+        message = f"expected a {what}, found none"
+        yield _found(f"profile-{kind}-required", show(path), message)
+
+
+def _holding(folders: set[bytes], path: bytes) -> set[bytes]:
+    """Tell which of the folders the path stands in."""
+    return {one for one in folders if path.startswith(one) and path != one}
+
+
+_CHECKS: tuple[Callable[[Profile, Facts], Iterator[Finding]], ...] = (
+    _version,
+    _serialization,
+    _identifier,
+    _tags,
+    _manifests,
+    _tag_files,
+    _payload,
+    _fetch,
+    _data_empty,
+    _dormant,
+)
