@@ -26,6 +26,13 @@
     profile       BagIt profiles: what bags have been agreed to be
     conformity    a bag beside its profile: what it lacks, and has too much (pure)
     validate      what is wrong with a bag: a list of findings
+    members       what an archive file may hold, and what rejects it whole (pure)
+    tarball       tar, written in one way
+    tarreader     tar, read with no way to misunderstand it
+    zipball       zip, written in one way
+    zipreader     zip, read with no way to misunderstand it
+    parcel        a bag in one file, or a stranger's folder: judged, then read
+    serial        bags as tar, tar.gz and zip: written, validated without unpacking
 
 A module imports only what stands above it, here and in ``pipeline``.
 """
