@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
@@ -230,15 +231,15 @@ def cdxj_line(
     file: str,
 ) -> str:
     """Write one line of a CDXJ index: key, 14 digits of time, a JSON block."""
-    told = [f'{{"url": {json.dumps(url)}']
+    told = [f'{{"url": {quoted(url)}']
     if media_type:
-        told.append(f'"mime": {json.dumps(media_type)}')
+        told.append(f'"mime": {quoted(media_type)}')
     if status is not None:
         told.append(f'"status": {status}')
     if payload is not None:
         told.append(f'"digest": "{payload}"')
     told.append(f'"length": {place.length}, "offset": {place.offset}')
-    told.append(f'"filename": {json.dumps(file)}}}')
+    told.append(f'"filename": {quoted(file)}}}')
     return f"{surt(url)} {moment:%Y%m%d%H%M%S} {', '.join(told)}"
 
 

@@ -152,14 +152,16 @@ class Client:
         self._remember(url, reply)
         return reply
 
-    def _headers_for(self, url: str) -> CaseInsensitiveDict[str]:
+    def _headers_for(self, url: str) -> dict[str, str]:
         """Choose what to send: a secret goes to the host it was meant for, no other."""
+        if not self._secrets:
+            return dict(self._headers)
         is_abroad = _MANNERS.should_strip_auth(self._home, url)
-        return CaseInsensitiveDict(
-            (name, value)
+        return {
+            name: value
             for name, value in self._headers.items()
             if not (is_abroad and value.encode() in self._secrets)
-        )
+        }
 
     def _cookie(self, url: str) -> str:
         return str(get_cookie_header(self._cookies, _asked(url)) or "")

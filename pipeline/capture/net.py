@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -165,7 +166,7 @@ class Network:
         """
         if self._is_stopped:
             raise InterruptedRunError("the run was stopped between two exchanges")
-        name = urlsplit(order.url).hostname or ""
+        _, name, _ = place_of(order.url)
         host = self._hosts.get(name) or self._hosts.setdefault(name, Host())
         with host.lock:
             if not self._wait_until(host.rested_at + order.delay, order.patience):
@@ -247,9 +248,7 @@ class RecordingAdapter(BaseAdapter):
         Raises UnreachableError.
         """
         assert isinstance(request, OrderedRequest), "made by Network alone"
-        parts = urlsplit(request.order.url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        key = (parts.scheme, parts.hostname or "", port)
+        key = place_of(request.order.url)
         line = self._lines.get(key) or self._lines.setdefault(
             key, Line(self._network, *key)
         )
@@ -262,6 +261,19 @@ class RecordingAdapter(BaseAdapter):
         """Hang up every line."""
         for line in self._lines.values():
             line.hang_up()
+
+
+def place_of(url: str) -> tuple[str, str, int]:
+    """Take scheme, host and port from a serialised URL."""
+    parts = urlsplit(url)
+    return _place(parts.scheme, parts.netloc)
+
+
+@lru_cache(maxsize=1024)
+def _place(scheme: str, netloc: str) -> tuple[str, str, int]:
+    parts = urlsplit(f"{scheme}://{netloc}")
+    port = parts.port or (443 if scheme == "https" else 80)
+    return scheme, parts.hostname or "", port
 
 
 def request_head(order: Order) -> bytes:

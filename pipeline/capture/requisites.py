@@ -268,7 +268,7 @@ def _refresh(tree: LexborHTMLParser, base: str, url: str) -> str:
 
 # ----------------------------------------------------------------------------- CSS
 
-_WORTH_READING = re.compile(r"url|src\s*\(|@import|image-set|\\", re.IGNORECASE)
+_NAMES_SOMETHING = ("url", "src", "import", "image-set", "\\")  # "\\": an escape
 _IMAGE_SETS = ("image-set", "-webkit-image-set")
 _NAMING = ("namespace", "document", "-moz-document")  # rules whose URLs only name
 
@@ -279,7 +279,8 @@ def named_by_css(css: str) -> Iterator[str]:
     That is every url() and src(), the strings of @import and image-set(), of fonts
     and images alike; not those of @namespace, which are never fetched.
     """
-    if not _WORTH_READING.search(css):
+    folded = css.lower()
+    if not any(word in folded for word in _NAMES_SOMETHING):
         return
     levels = [_Level(tinycss2.parse_component_value_list(css, skip_comments=True))]
     while levels:

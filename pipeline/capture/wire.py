@@ -9,8 +9,8 @@ changed, what came too much included. RFC 9112 throughout.
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
@@ -57,6 +57,7 @@ class Head:
     version: str = ""
     status: int | None = None
     headers: tuple[tuple[str, str], ...] = ()  # names in lower case, values Latin-1
+    first: Mapping[str, str] = field(default_factory=dict)  # of each name
 
     @property
     def is_interim(self) -> bool:
@@ -66,11 +67,13 @@ class Head:
 
     def values(self, name: str) -> tuple[str, ...]:
         """Return every value of a header, in order."""
+        if name not in self.first:
+            return ()
         return tuple(value for key, value in self.headers if key == name)
 
     def value(self, name: str) -> str:
         """Return a header's first value, or ""."""
-        return next((value for key, value in self.headers if key == name), "")
+        return self.first.get(name, "")
 
 
 class Block:
@@ -338,11 +341,13 @@ class Recording:
         status = STATUS_LINE.match(lines[0])
         if raw and not status:
             self._note("no-status-line")
+        headers = self._headers(lines[1:])
         return Head(
             raw=raw,
             version=status[1].decode() if status else "",
             status=int(status[2]) if status else None,
-            headers=self._headers(lines[1:]),
+            headers=headers,
+            first=dict(reversed(headers)),
         )
 
     def _headers(self, lines: list[bytes]) -> tuple[tuple[str, str], ...]:
