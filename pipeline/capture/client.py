@@ -36,6 +36,7 @@ LONGEST_WAIT = timedelta(minutes=5)  # of a Retry-After that we sit out
 TOO_MANY = 429
 SERVER_ERRORS = range(500, 600)
 TRANSIENT = ("dns", "connect", "timeout", "reset", "no-response")
+OURS = {"cookie": "Cookie", "referer": "Referer"}  # names that a request adds to
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 ACCEPT_ENCODING = "gzip, deflate, br"
 # RFC 6265bis 5.6, step 1: a cookie with control characters is none. An age that no
@@ -82,7 +83,8 @@ class Client:
         self._network = network
         self._clock = network.clock
         self._folder = folder
-        self._headers = headers
+        spelt = CaseInsensitiveDict(headers).items()  # each once, the last counts
+        self._headers = {OURS.get(name.lower(), name): value for name, value in spelt}
         self._secrets = secrets
         self._home = ada_url.URL(source.url).href
         self._cookies = RequestsCookieJar()
