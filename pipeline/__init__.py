@@ -14,6 +14,7 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     capture/      Source to Capture
     packaging/    Capture to Bag
     holdings/     keeping: the archive folder
+    handoff/      Bag to Receipt, and back
 
     plan          what a run will do, fixed before its first request (pure)
     outcome       what became of a run, as values, JSON and an exit status (pure)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pipeline.errors import StorageError, UsageError
 from pipeline.fixity import Digester
+from pipeline.model import Digest
 from pipeline.packaging import tarreader, zipreader
 from pipeline.packaging.hashing import Failure, Job, Outcome
 from pipeline.packaging.members import (
@@ -79,12 +80,14 @@ class Parcel:
 
     def __init__(
         self,
+        descriptor: int,
         contents: Contents,
         members: Callable[[], Iterator[Member]],
         kept: dict[bytes, bytes],
     ) -> None:
         self.contents = contents
         self.copy: Copy | None = None
+        self._file = descriptor
         self._members = members
         self._kept = kept
 
@@ -105,6 +108,17 @@ class Parcel:
                 yield Member(entry, one.pieces)
             if next(wanted, None):
                 raise Fault("it changed while it was read")
+
+    def digest(self) -> Digest | None:
+        """Return the sha256 of the archive file as it came; a folder has none."""
+        if self.contents.form is None:
+            return None
+        digester = Digester(("sha256",))
+        with told(self.contents.file):
+            os.lseek(self._file, 0, os.SEEK_SET)
+            for piece in chunks(self._file):
+                digester.update(piece)
+        return digester.digests()[0]
 
     # ------------------------------------------------------ a Tree, to be validated
 
@@ -200,7 +214,7 @@ def looked_into(
             raise RejectedError(path, tuple(judge.findings))
         entries = tuple(reading.entries)
         contents = Contents(file=path, form=form, top=judge.top, entries=entries)
-        yield Parcel(contents, members, reading.kept)
+        yield Parcel(descriptor, contents, members, reading.kept)
 
 
 @contextmanager

@@ -1,0 +1,301 @@
+"""A stranger's bag taken in: judged whole, unpacked, checked, kept or set aside.
+
+A file that may do harm is rejected before a byte is written. What is unpacked goes
+beneath one new folder in staging, through no link and over nothing that is there, and
+every byte is digested on its way. A bag that is right is kept for good; one that is
+wrong goes to quarantine, with what was found wrong beside it. The file itself, or the
+folder, is not touched.
+"""
+
+import json
+import os
+import shutil
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from pipeline.clock import Clock
+from pipeline.errors import StorageError, UsageError
+from pipeline.fixity import Digester, write_file
+from pipeline.holdings.custody import Act, Entry
+from pipeline.holdings.disk import sync_tree
+from pipeline.holdings.room import Room
+from pipeline.holdings.store import SOFTWARE, Store
+from pipeline.model import Bag, Digest, Level, Severity
+from pipeline.packaging import bag as bags
+from pipeline.packaging import tagfiles
+from pipeline.packaging.members import Limits, Member, Pieces
+from pipeline.packaging.names import show
+from pipeline.packaging.parcel import Parcel, looked_into
+from pipeline.packaging.rules import Verdicts
+from pipeline.packaging.validate import Report, check, concluded, report_json
+from pipeline.packaging.walk import Kind, closed
+
+JOB = "received"
+FINDINGS = "findings.json"
+MOST_FINDINGS = 10_000
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class AlreadyKeptError(UsageError):
+    """The archive holds this bag, or another of its name."""
+
+    code = "already-kept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """What became of a bag that was taken in."""
+
+    file: Path
+    bag: str
+    path: Path  # the bag where it is kept, or its folder in quarantine
+    is_kept: bool
+    report: Report
+    digest: Digest | None = None  # sha256 of the file as it came; a folder has none
+    notes: tuple[str, ...] = field(default=())  # what else was mended on the way
+
+
+def receive(
+    file: Path,
+    *,
+    store: Store,
+    clock: Clock,
+    job: str = JOB,
+    limits: Limits | None = None,
+) -> Received:
+    """Take in a serialised bag, or a bag in a folder, under the archive's lock.
+
+    Raises RejectedError for a file that is not to be unpacked, AlreadyKeptError naming
+    where the bag stands, LockedError, StorageError; then nothing is left in staging.
+    """
+    _require_apart(file, store)
+    with looked_into(file, limits=limits, twins=False, deep=True) as parcel:
+        digest = parcel.digest()
+        with store.lock(f"receive {show(os.fsencode(file.name))}"):
+            notes = store.recover()
+            one = _Reception(
+                parcel=parcel, store=store, clock=clock, job=job, digest=digest
+            )
+            return one.carry_out(notes)
+
+
+def received_json(received: Received) -> dict[str, object]:
+    """Tell a reception as ``receive --json`` does."""
+    return {
+        "file": str(received.file.absolute()),
+        "bag": received.bag,
+        "path": str(received.path),
+        "kept": received.is_kept,
+        "digest": str(received.digest) if received.digest else None,
+        "report": report_json(received.report),
+    }
+
+
+def _require_apart(file: Path, store: Store) -> None:
+    if file.is_dir() and store.root.resolve().is_relative_to(file.resolve()):
+        raise UsageError(f"{file} holds the archive itself; name one bag in it")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reception:
+    """One bag on its way from a parcel into the archive."""
+
+    parcel: Parcel
+    store: Store
+    clock: Clock
+    job: str
+    digest: Digest | None
+
+    @property
+    def bag(self) -> str:
+        """The bag's id: the name of its own folder."""
+        return os.fsdecode(self.parcel.contents.top)
+
+    def carry_out(self, notes: tuple[str, ...]) -> Received:
+        """Unpack and check the bag, and keep it or set it aside."""
+        now = self.clock.now()
+        self._require_new(now)
+        self._require_space()
+        with ExitStack() as undo:
+            shell = self.store.stage(self.bag)
+            undo.callback(shutil.rmtree, shell, ignore_errors=True)
+            report = self._unpacked(shell / self.bag)
+            undo.pop_all()
+        keep = self._kept if report.ok else self._set_aside
+        path = keep(shell, now, report)
+        return Received(
+            file=self.parcel.contents.file,
+            bag=self.bag,
+            path=path,
+            is_kept=report.ok,
+            report=report,
+            digest=self.digest,
+            notes=(*notes, *self.store.notes),
+        )
+
+    # --------------------------------------------------------------- before unpacking
+
+    def _require_new(self, now: datetime) -> None:
+        """Refuse a bag that is here, and another that has the name of one."""
+        seals = {*_tagmanifests(self.parcel)}
+        place = self.store.place(self.bag, self.job, now)
+        for held in self.store.catalogue.bags():
+            if seals & {*held.bag.tagmanifests}:
+                raise AlreadyKeptError(
+                    f"{self.parcel.contents.file}: this bag is kept already, as"
+                    f" {held.bag.path}; nothing was unpacked"
+                )
+            if held.bag.id == self.bag:
+                self._refuse_name(held.bag.path)
+        if os.path.lexists(place):
+            self._refuse_name(place)
+
+    def _refuse_name(self, place: Path) -> None:
+        raise AlreadyKeptError(
+            f"{self.parcel.contents.file}: another bag of the name {self.bag} is kept"
+            f" as {place}; nothing was unpacked. Ask its sender for another name"
+        )
+
+    def _require_space(self) -> None:
+        wanted = self.parcel.contents.size
+        free = shutil.disk_usage(self.store.root).free
+        if wanted > free:
+            raise StorageError(
+                f"{self.store.root}: {self.parcel.contents.file} unpacks to"
+                f" {wanted:,} bytes, {free:,} are free; nothing was unpacked, make room"
+            )
+
+    # ---------------------------------------------------------------------- unpacking
+
+    def _unpacked(self, staged: Path) -> Report:
+        """Unpack the bag, checking every byte on its way."""
+        try:
+            staged.mkdir()
+            with closed(os.open(staged, _FOLDER)) as root:
+                self.parcel.copy = _Unpacking(root, self.parcel).copy
+                verdicts = Verdicts(limit=MOST_FINDINGS)
+                report = Report(path=self.parcel.contents.file, level=Level.FULL)
+                return concluded(check(self.parcel, report, verdicts), verdicts)
+        except OSError as error:
+            raise StorageError.at(staged, error) from error
+
+    # ------------------------------------------------------------------ keep, or aside
+
+    def _kept(self, shell: Path, now: datetime, _: Report) -> Path:
+        bag = bags.read(shell / self.bag)
+        place = self.store.accession(bag.path, bag, job=self.job, run="", started=now)
+        self._record(Act.RECEIVE, place, bag=bag, outcome="success")
+        self.store.discard(shell)
+        return place
+
+    def _set_aside(self, shell: Path, _: datetime, report: Report) -> Path:
+        """Put a bag that is wrong in quarantine, and what is wrong beside it."""
+        told = json.dumps(report_json(report), indent=2) + "\n"
+        write_file(shell, FINDINGS, told.encode())
+        sync_tree(shell)
+        room = Room(self.store.root)
+        place = self.store.root / room.set_aside(shell)
+        errors = [one for one in report.findings if one.severity is Severity.ERROR]
+        why = f"{len(errors)} errors, the first: {errors[0].code} {errors[0].path}"
+        self._record(Act.QUARANTINE, place, detail=f"{self._came_as()}: {why.strip()}")
+        self._record(Act.RECEIVE, place, outcome="failure")
+        return place
+
+    def _record(
+        self,
+        act: Act,
+        place: Path,
+        *,
+        bag: Bag | None = None,
+        outcome: str = "",
+        detail: str = "",
+    ) -> None:
+        entry = Entry(
+            act=act,
+            at=self.clock.now(),
+            bag=self.bag,
+            job=self.job,
+            path=place.relative_to(self.store.root).as_posix(),
+            tagmanifests=bag.tagmanifests if bag else (),
+            outcome=outcome,
+            software=SOFTWARE,
+            detail=detail or self._came_as(),
+        )
+        self.store.record(entry)
+
+    def _came_as(self) -> str:
+        """Say what the bag came as, for the log."""
+        contents = self.parcel.contents
+        form = contents.form or "folder"
+        digest = f", {self.digest}" if self.digest else ""
+        return f"{show(os.fsencode(contents.file.name))} ({form}{digest})"
+
+
+def _tagmanifests(parcel: Parcel) -> tuple[Digest, ...]:
+    """Tell a bag's identity without unpacking it."""
+    found = []
+    for one in parcel.entries():
+        name = tagfiles.parse_manifest_name(os.fsdecode(one.path))
+        if one.kind is Kind.FILE and name and name.is_tag and b"/" not in one.path:
+            algorithm = tagfiles.HASHES.get(name.algorithm)
+            if algorithm is not None:
+                digester = Digester((algorithm,))
+                for piece in parcel.pieces(one.path):
+                    digester.update(piece)
+                found.append(Digest(name.algorithm, digester.digests()[0].hex))
+    return tuple(found)
+
+
+class _Unpacking:
+    """Writes the members of a parcel beneath an open folder, each new, by no link."""
+
+    def __init__(self, root: int, parcel: Parcel) -> None:
+        self._root = root
+        self._parcel = parcel
+
+    def copy(self, one: Member) -> Pieces:
+        """Write one member and yield its bytes. Raises StorageError."""
+        path = self._parcel.inside(one.entry.path)
+        try:
+            if one.entry.kind is Kind.FOLDER:
+                os.close(self._folder(path))
+                return
+            parent, _, name = path.rpartition(b"/")
+            with closed(self._folder(parent)) as folder:
+                new = os.open(name, _NEW, 0o644, dir_fd=folder)
+        except OSError as error:
+            raise StorageError.at(show(path), error) from error
+        with closed(new):
+            for piece in one.pieces():
+                _write(new, piece, path)
+                yield piece
+
+    def _folder(self, path: bytes) -> int:
+        """Open a folder beneath the root, made where it is not there yet."""
+        here = os.dup(self._root)
+        for part in path.split(b"/") if path else ():
+            try:
+                here, above = _below(here, part), here
+                os.close(above)
+            except OSError:
+                os.close(here)
+                raise
+        return here
+
+
+def _below(folder: int, part: bytes) -> int:
+    with suppress(FileExistsError):  # by an earlier member, or what follows fails
+        os.mkdir(part, 0o755, dir_fd=folder)
+    return os.open(part, _FOLDER, dir_fd=folder)
+
+
+def _write(descriptor: int, data: bytes, path: bytes) -> None:
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except OSError as error:
+        raise StorageError.at(show(path), error) from error
