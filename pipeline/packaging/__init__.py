@@ -23,6 +23,10 @@
     listing       manifests and fetch.txt read into columns
     completeness  absent, unlisted, twice named: listing beside contents (pure)
     agreement     the digests a bag lists beside those of its files
+    gzipmembers   gzip members one by one, as strictly as we write them
+    expected      which records a WARC must hold: index.cdxj and capture.json (pure)
+    warcrecord    one WARC record, read strictly out of its gzip member
+    warccheck     what is wrong with a WARC of ours, and with what tells of it
     profile       BagIt profiles: what bags have been agreed to be
     conformity    a bag beside its profile: what it lacks, and has too much (pure)
     validate      what is wrong with a bag: a list of findings

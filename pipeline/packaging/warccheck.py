@@ -1,0 +1,288 @@
+"""What is wrong with a WARC of ours: every finding, with its clause, and never a crash.
+
+The file is read once, in pieces: each gzip member must be canonical and hold exactly
+one record, each record must be framed and named as WARC 1.1 has it, its digests must
+come out again, its references must lead somewhere, and index.cdxj and capture.json must
+tell of the same records, none missing, none more. After a torn member reading goes on
+at the next one. Memory grows with the number of records alone, up to ``MOST_RECORDS``.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, Protocol
+
+from pipeline.fixity import PIECE
+from pipeline.model import Finding
+from pipeline.packaging.expected import Index, Seen, Story, shown
+from pipeline.packaging.gzipmembers import (
+    Fault,
+    Member,
+    Stream,
+    TornError,
+    seek_member,
+)
+from pipeline.packaging.rules import Rule
+from pipeline.packaging.walk import chunks, file_beneath, reason
+from pipeline.packaging.warcrecord import ANSWERS, REFERENCE, Reading, digested
+
+WARC_PATH = "data/objects/capture.warc.gz"
+INDEX_PATH = "data/metadata/index.cdxj"
+CAPTURE_PATH = "data/metadata/capture.json"
+RUN_PATH = "data/metadata/run.json"
+
+MOST_RECORDS = 500_000  # and so many references that wait for their record
+LARGEST_TABLE = 1 << 24  # bytes of index.cdxj or capture.json
+
+
+RULES = {
+    "warc-junk": Rule(
+        clause="WARC 1.1 D.2", meaning="bytes that belong to no gzip member"
+    ),
+    "warc-gzip": Rule(
+        clause="RFC 1952 2.3", meaning="a gzip member that is not in canonical form"
+    ),
+    "warc-damaged": Rule(
+        clause="RFC 1952 2.3.1",
+        meaning="a member that cannot be inflated, or whose CRC or size is wrong",
+    ),
+    "warc-truncated": Rule(
+        clause="RFC 1952 2.2", meaning="the file ends before it should"
+    ),
+    "warc-framing": Rule(
+        clause="WARC 1.1 4", meaning="a member that is not exactly one whole record"
+    ),
+    "warc-field": Rule(
+        clause="WARC 1.1 5", meaning="a field absent, repeated or malformed"
+    ),
+    "warc-record-id": Rule(clause="WARC 1.1 5.2", meaning="two records of one name"),
+    "warc-block-digest": Rule(
+        clause="WARC 1.1 5.8", meaning="a block is not what its digest says"
+    ),
+    "warc-payload-digest": Rule(
+        clause="WARC 1.1 5.9", meaning="a payload is not what its digest says"
+    ),
+    "warc-reference": Rule(
+        clause="WARC 1.1 5.7", meaning="a record named by another is not there"
+    ),
+    "warc-warcinfo": Rule(
+        clause="WARC 1.1 6.2", meaning="the first record does not describe the file"
+    ),
+    "warc-revisit": Rule(
+        clause="WARC 1.1 6.7.2", meaning="a revisit that is not as its profile wants"
+    ),
+    "warc-index": Rule(
+        clause="CDXJ 0.1.0", meaning="index.cdxj and the WARC tell different things"
+    ),
+    "warc-capture": Rule(
+        clause="muniment-capture/1",
+        meaning="capture.json and the WARC tell different things",
+    ),
+    "warc-limit": Rule(clause="WARC 1.1 4", meaning="a limit of this reader"),
+}
+
+
+class Readable(Protocol):
+    """What a WARC is read from: an open file, or what passes for one."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to so many bytes, none at the end."""
+
+
+def check(
+    warc: Readable,
+    *,
+    index: bytes | None,
+    capture: dict[str, Any] | None,
+    path: str = WARC_PATH,
+) -> Iterator[Finding]:
+    """Yield everything that is wrong with a WARC, and with what tells of it.
+
+    ``index`` and ``capture`` are index.cdxj and capture.json, None where a bag has
+    none. Raises OSError where the file can't be read.
+    """
+    pieces = iter(lambda: warc.read(PIECE), b"")
+    for fault in _faults(pieces, index=index, capture=capture, path=path):
+        yield _finding(fault, path)
+
+
+def check_bag(root: int) -> Iterator[Finding]:
+    """Yield what is wrong with the WARC of a bag of ours, an open folder.
+
+    A bag that holds no WARC may tell of none either.
+    """
+    index, odd = _table(root, INDEX_PATH)
+    story, odder = _table(root, CAPTURE_PATH)
+    capture = _object(story)
+    faults = [*odd, *odder]
+    if index is None and not odd:
+        faults.append(Fault("warc-index", f"there is no {INDEX_PATH}"))
+    if capture is None and not odder and not _exists(root, RUN_PATH):
+        faults.append(Fault("warc-capture", f"there is no {CAPTURE_PATH} to read"))
+    try:
+        with file_beneath(root, WARC_PATH.encode()) as descriptor:
+            pieces = chunks(descriptor)
+            told = _faults(pieces, index=index, capture=capture, path=WARC_PATH)
+            yield from (_finding(one, WARC_PATH) for one in chain(faults, told))
+    except FileNotFoundError:
+        if index is not None or story is not None:
+            gone = Fault("warc-truncated", "there is none, and yet it is told of")
+            yield _finding(gone, WARC_PATH)
+    except OSError as error:
+        unread = Fault("warc-damaged", f"it cannot be read: {reason(error)}")
+        yield _finding(unread, WARC_PATH)
+
+
+def _finding(fault: Fault, path: str) -> Finding:
+    rule = RULES[fault.code]
+    return Finding(
+        code=fault.code,
+        severity=rule.severity,
+        path=path,
+        message=fault.message,
+        clause=rule.clause,
+    )
+
+
+def _table(root: int, path: str) -> tuple[bytes | None, list[Fault]]:
+    """Read index.cdxj or capture.json whole, if it is there and not endless."""
+    try:
+        with file_beneath(root, path.encode()) as descriptor:
+            data = b"".join(chunks(descriptor, most=LARGEST_TABLE + 1))
+    except FileNotFoundError:
+        return None, []
+    except OSError as error:
+        return None, [Fault("warc-limit", f"{path} was not read: {reason(error)}")]
+    if len(data) > LARGEST_TABLE:
+        why = f"{path} is larger than {LARGEST_TABLE:,} bytes and was not read"
+        return None, [Fault("warc-limit", why)]
+    return data, []
+
+
+def _object(data: bytes | None) -> dict[str, Any] | None:
+    try:
+        value = json.loads(data or b"null")
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _exists(root: int, path: str) -> bool:
+    try:
+        with file_beneath(root, path.encode()):
+            return True
+    except OSError:
+        return False
+
+
+# --------------------------------------------------------------------------- the file
+
+
+def _faults(
+    pieces: Iterable[bytes],
+    *,
+    index: bytes | None,
+    capture: dict[str, Any] | None,
+    path: str,
+) -> Iterator[Fault]:
+    told = None if index is None else Index(index, file=path.rpartition("/")[2])
+    story = None if capture is None else Story(capture, path=path)
+    digest = story.hash() if story else None
+    stream = Stream(digested(pieces, digest) if digest else pieces)
+    book = _Book(told, story)
+    for one in (told, story):
+        yield from one.faults if one else ()
+    while stream.peek(1):
+        if book.is_full:
+            why = f"only the first {MOST_RECORDS:,} records were read"
+            yield Fault("warc-limit", why)
+            return
+        yield from book.member(stream)
+    yield from book.end()
+    if story:
+        yield from story.whole(stream.place, digest)
+
+
+class _Book:
+    """The records met so far, and whom they name."""
+
+    def __init__(self, index: Index | None, story: Story | None) -> None:
+        self._index = index
+        self._story = story
+        self._ids: dict[str, str] = {}  # and the type of each
+        self._waiting: dict[tuple[str, str], int] = {}  # named, field: by whom
+        self._lonely: dict[str, int] = {}  # answers whose request did not come yet
+        self._torn: set[int] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether nothing more will be taken down."""
+        most = max(len(self._ids), len(self._waiting), len(self._torn))
+        return most >= MOST_RECORDS
+
+    def member(self, stream: Stream) -> Iterator[Fault]:
+        """Read one member and enter its record."""
+        member = Member(stream)
+        method = self._story.method(member.start) if self._story else "GET"
+        reading = Reading(member, method)
+        try:
+            seen = reading.read()
+        except TornError as torn:
+            self._torn.add(member.start)
+            seek_member(stream)
+            on = f"reading goes on at offset {stream.place}"
+            yield from member.faults
+            yield Fault(torn.fault.code, f"{torn.fault.message}; {on}")
+            return
+        yield from (*member.faults, *reading.faults)
+        if seen is None:
+            self._torn.add(member.start)
+        else:
+            yield from self._enter(seen, reading)
+
+    def _enter(self, seen: Seen, reading: "Reading") -> Iterator[Fault]:
+        if seen.offset == 0 and seen.type != "warcinfo":
+            message = f"the first record is a {shown(seen.type)}, no warcinfo"
+            yield Fault("warc-warcinfo", message)
+        if seen.id in self._ids:
+            message = f"{reading.name}: {shown(seen.id)} is another's name as well"
+            yield Fault("warc-record-id", message)
+        if REFERENCE.match(seen.id):
+            self._ids.setdefault(seen.id, seen.type)
+            if seen.type in ANSWERS:
+                self._lonely[seen.id] = seen.offset
+        self._note_references(seen, reading)
+        for one in (self._index, self._story):
+            yield from one.meet(seen) if one else ()
+
+    def _note_references(self, seen: Seen, reading: "Reading") -> None:
+        fields = ["warc-concurrent-to", "warc-warcinfo-id"]
+        if seen.type != "revisit":  # which may name a record of another file
+            fields.append("warc-refers-to")
+        for field in fields:
+            for named in reading.values(field):
+                if seen.type == "request":
+                    self._lonely.pop(named, None)
+                is_one = REFERENCE.match(named)  # what is none is told as a field
+                if is_one and not _leads(field, self._ids.get(named)):
+                    self._waiting.setdefault((named, field), seen.offset)
+
+    def end(self) -> Iterator[Fault]:
+        """Tell what never came."""
+        if not self._ids and not self._torn:
+            yield Fault("warc-truncated", "it holds no record")
+        for (named, field), offset in self._waiting.items():
+            if not _leads(field, self._ids.get(named)):
+                where = f"the record at offset {offset}"
+                message = f"{where}: its {field} {shown(named)} leads to no record here"
+                yield Fault("warc-reference", message)
+        for offset in self._lonely.values():
+            message = f"the answer at offset {offset} has no request beside it"
+            yield Fault("warc-reference", message)
+        for one in (self._index, self._story):
+            yield from one.left(self._torn) if one else ()
+
+
+def _leads(field: str, kind: str | None) -> bool:
+    """Tell whether a reference leads to a record that it may lead to."""
+    return kind == "warcinfo" if field == "warc-warcinfo-id" else kind is not None
