@@ -20,8 +20,10 @@ from samples import (
 )
 
 from pipeline.model import Exchange, Source
+from pipeline.packaging.rendering import told
 from pipeline.packaging.story import (
     CRAWL_LOG_HEAD,
+    _exchange,
     capture_json,
     crawl_log,
     environment_json,
@@ -173,3 +175,8 @@ def test_whatever_a_server_says_is_one_line_with_all_its_fields(text):
     exchanges = accession_saying(text).capture.exchanges
     (line,) = crawl_log(exchanges).removeprefix(CRAWL_LOG_HEAD).splitlines()
     assert len(line.split(" ", 11)) == 12
+
+
+def test_an_exchange_is_told_with_every_field_of_its_noun():
+    for exchange in CAPTURE.exchanges:
+        assert _exchange(exchange) == told(exchange)

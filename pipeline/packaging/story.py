@@ -53,7 +53,7 @@ def capture_json(accession: Accession) -> dict[str, Json]:
         "page_title": readable(capture.page_title),
         "payload": told(capture.payload),
         "redirects": _redirects(capture),
-        "exchanges": told(capture.exchanges),
+        "exchanges": [_exchange(exchange) for exchange in capture.exchanges],
         "requisites": told(capture.requisites),
         "quotes": [_quote(sighting) for sighting in capture.quotes],
         "artefacts": [_artefact(artefact) for artefact in capture.artefacts],
@@ -141,6 +141,36 @@ def _previous(previous: Previous | None) -> Json:
         "verdict": previous.verdict.value,
         "captured_at": stamp(previous.captured_at),
         "tagmanifest": told(previous.tagmanifest),
+    }
+
+
+def _exchange(one: Exchange) -> dict[str, Json]:
+    """Tell one exchange, every field by its name; a page has thousands of them."""
+    return {
+        "url": readable(one.url),
+        "purpose": one.purpose.value,
+        "started": stamp(one.started),
+        "method": one.method,
+        "seconds": one.seconds,
+        "attempt": one.attempt,
+        "status": one.status,
+        "failure": one.failure,
+        "detail": readable(one.detail),
+        "ip": one.ip,
+        "port": one.port,
+        "dns": list(one.dns),
+        "protocols": list(one.protocols),
+        "cipher": one.cipher,
+        "media_type": readable(one.media_type),
+        "location": readable(one.location),
+        "referrer": readable(one.referrer),
+        "size": one.size,
+        "payload_size": one.payload_size,
+        "payload": str(one.payload) if one.payload else None,
+        "truncated": one.truncated,
+        "anomalies": list(one.anomalies),
+        "response": told(one.response),
+        "request": told(one.request),
     }
 
 

@@ -158,7 +158,7 @@ class Errand:
         self.prove_bag(folder)
 
 
-def _errands(errand: Errand, idle: Errand | None) -> tuple[Contender, ...]:
+def _errands(errand: Errand, idle: Errand) -> tuple[Contender, ...]:
     """Everyone who can do an errand; the idle one is what they do at rest."""
 
     def contender(
@@ -171,7 +171,7 @@ def _errands(errand: Errand, idle: Errand | None) -> tuple[Contender, ...]:
             name=name,
             steps=lambda folder: does(errand, folder),
             proof=proof,
-            idle=(lambda folder: does(idle, folder)) if idle else None,
+            idle=lambda folder: does(idle, folder),
             absent=_absent("nginx", *needs),
         )
 
@@ -201,15 +201,20 @@ def page(origin: Origin) -> Bench:
     errand = Errand(
         origin=origin, paths=origin.paths, responses=count, payload=count * 2_000
     )
+    idle = Errand(origin=origin, paths=("/small.bin",), responses=1, payload=1_000)
     return Bench(
         name="page-3000",
         job=f"one page with {count - 1:,} small requisites",
         amount=count,
         unit="requests/s",
-        contenders=_errands(errand, None),
+        contenders=_errands(errand, idle),
         wants=(
-            Want(contender="muniment fetch", against="wget", at_least=1.3),
-            Want(contender="muniment fetch", against="warcio", at_least=2.2),
+            Want(
+                contender="muniment fetch", against="wget", at_least=1.3, at_work=True
+            ),
+            Want(
+                contender="muniment fetch", against="warcio", at_least=2.2, at_work=True
+            ),
             Want(contender="muniment fetch", resident=150),
             Want(contender="muniment run", against="wget, bagit", at_least=1.3),
             Want(contender="muniment run", resident=150),

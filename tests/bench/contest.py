@@ -17,6 +17,7 @@ from pathlib import Path
 from measure import Cost, Step, WrongError, run_steps
 
 MB = 1_000_000
+IDLE_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class Want:
     contender: str
     against: str = ""
     at_least: float = 0.0  # times as fast
+    at_work: bool = False  # start-up left out on both sides
     seconds: float = 0.0  # at most
     resident: float = 0.0  # MB at most
     growth: float = 0.0  # MB at most
@@ -63,7 +65,7 @@ class Series:
 
     absent: str = ""
     failure: str = ""
-    idle: int = 0  # bytes resident with next to no work
+    idle: list[Cost] = field(default_factory=list)  # with next to no work
     costs: list[Cost] = field(default_factory=list)
 
     @property
@@ -84,7 +86,14 @@ class Series:
     @property
     def growth(self) -> float:
         """Tell by how many megabytes that is more than with next to no work."""
-        return self.resident - self.idle / MB if self.idle else 0.0
+        idle = max((cost.resident for cost in self.idle), default=0)
+        return self.resident - idle / MB if idle else 0.0
+
+    @property
+    def busy(self) -> float:
+        """Tell the seconds at work: without what starting up and ending take."""
+        idle = min((cost.seconds for cost in self.idle), default=0.0)
+        return self.seconds - idle
 
 
 def play(bench: Bench, *, home: Path, budget: float) -> dict[str, Series]:
@@ -105,9 +114,9 @@ def play(bench: Bench, *, home: Path, budget: float) -> dict[str, Series]:
 
 def _play_round(one: Contender, series: Series, home: Path) -> None:
     try:
-        if one.idle and not series.idle:
+        if one.idle and len(series.idle) < IDLE_ROUNDS:
             with _folder(home) as folder:
-                series.idle = run_steps(one.idle(folder), folder).resident
+                series.idle.append(run_steps(one.idle(folder), folder))
         with _folder(home) as folder:
             series.costs.append(run_steps(one.steps(folder), folder))
             if len(series.costs) == 1:

@@ -32,9 +32,13 @@ def outcomes(bench: Bench, series: Mapping[str, Series]) -> tuple[Outcome, ...]:
 def _judge(want: Want, series: Mapping[str, Series]) -> Outcome:
     ours = series[want.contender]
     if want.against:
-        ratio = series[want.against].seconds / ours.seconds
+        other = series[want.against]
+        ratio = other.seconds / ours.seconds
+        if want.at_work:
+            ratio = other.busy / ours.busy
         spared = series[want.against].cpu / ours.cpu
-        claim = f"{ratio:.2f} times as fast as {want.against}, {spared:.2f} by cpu"
+        how = " at work" if want.at_work else ""
+        claim = f"{ratio:.2f} times as fast as {want.against}{how}, {spared:.2f} by cpu"
         aim = f"at least {want.at_least:g}"
         return _outcome(want, ratio, claim, aim, is_met=ratio >= want.at_least)
     most, found, unit = (
