@@ -24,7 +24,7 @@ from pipeline.capture.wire import (
     Recording,
     Truncation,
 )
-from pipeline.fixity import Hash, alongside
+from pipeline.fixity import Hash
 from pipeline.packaging.expected import Seen, shown
 from pipeline.packaging.gzipmembers import Fault, Member, Stream, TornError
 from pipeline.warc import REVISIT_PROFILE
@@ -80,10 +80,10 @@ LENGTH = re.compile(r"(0|[1-9]\d{0,17})\Z", re.ASCII)
 
 
 def digested(pieces: Iterable[_Piece], digest: Hash) -> Iterator[_Piece]:
-    """Digest bytes in a thread while others work on them."""
+    """Digest bytes as they pass; a thread would wait for its turn at each record."""
     for piece in pieces:
-        with alongside(digest, piece):
-            yield piece
+        digest.update(piece)
+        yield piece
 
 
 class Reading:
