@@ -246,7 +246,7 @@ def cdxj_line(
 def shifted(index: bytes, *, by: int) -> list[str]:
     """Move the lines of a CDXJ index along with records that were moved."""
     moved = []
-    for line in index.decode().splitlines():
+    for line in index.decode().removesuffix("\n").split("\n"):
         key, moment, block = line.split(" ", 2)
         told = json.loads(block)
         told["offset"] += by

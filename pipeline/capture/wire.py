@@ -33,7 +33,7 @@ CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?$", re.DOTALL)
 
 
 class Truncation(StrEnum):
-    """Why a message ends early, in the words of WARC-Truncated (WARC 1.1, 5.13)."""
+    """Why a message ends early, in the words of WARC-Truncated (WARC 1.1, 5.15)."""
 
     LENGTH = "length"
     TIME = "time"
