@@ -460,7 +460,7 @@ def completion(_: Session, shell: str) -> None:
     terminal.say(found(app, {}, "muniment", "_MUNIMENT_COMPLETE").source())
 
 
-# ---------------------------------------------------------------------------- helpers
+# ------------------------------------------------------------- what commands share
 
 
 def existing(path: str) -> Path:
