@@ -87,6 +87,7 @@ class Parcel:
     ) -> None:
         self.contents = contents
         self.copy: Copy | None = None
+        self.damaged: list[tuple[bytes, str]] = []  # beside what outcomes tell
         self._file = descriptor
         self._members = members
         self._kept = kept
@@ -139,29 +140,35 @@ class Parcel:
         return _first(self._whole(path), sys.maxsize if most is None else most)
 
     def digests(self, large: Iterable[Job], small: Iterable[Job]) -> Iterator[Outcome]:
-        """Digest files in one reading, in their order; a failure is an outcome."""
+        """Digest files in one reading, in their order; a failure is an outcome.
+
+        What is not to be digested but damaged is noted in ``damaged``.
+        """
         jobs = {job.path: job for some in (large, small) for job in some}
+        reads_all = self.copy is not None or self.contents.form is Form.ZIP
         for one in self.members():
-            job = jobs.get(self.inside(one.entry.path))
-            outcome = self._digested(one, job)
+            path = self.inside(one.entry.path)
+            job = jobs.get(path)
+            if job is None and not reads_all:
+                continue
+            outcome = self._digested(one, job or Job(-1, path, one.entry.size, ()))
             if job is not None:
                 yield outcome
+            elif outcome.failure:
+                self.damaged.append((path, outcome.reason))
 
-    def _digested(self, one: Member, job: Job | None) -> Outcome:
-        """Digest a member, if it is to be, and hand its bytes to whoever copies."""
-        row, hashes = (job.row, job.hashes) if job else (-1, ())
-        if self.copy is None and job is None:
-            return Outcome(row)
-        digester = Digester(hashes)
+    def _digested(self, one: Member, job: Job) -> Outcome:
+        """Digest a member, and hand its bytes to whoever copies."""
+        digester = Digester(job.hashes)
         size = 0
         try:
-            for piece in self.copy(one) if self.copy else one.pieces():
+            for piece in self.copy(one) if self.copy else _bytes_of(one):
                 digester.update(piece)
                 size += len(piece)
         except OSError as error:
-            return Outcome(row, failure=Failure.UNREADABLE, reason=reason(error))
+            return Outcome(job.row, failure=Failure.UNREADABLE, reason=reason(error))
         digests = tuple(bytes.fromhex(digest.hex) for digest in digester.digests())
-        return Outcome(row, size, digests)
+        return Outcome(job.row, size, digests)
 
     def _whole(self, path: bytes) -> Pieces:
         if path in self._kept:
@@ -172,6 +179,10 @@ class Parcel:
                 yield from one.pieces()
                 return
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+def _bytes_of(one: Member) -> Pieces:
+    return one.pieces() if one.entry.kind is Kind.FILE else iter(())
 
 
 def _first(pieces: Pieces, most: int) -> Pieces:

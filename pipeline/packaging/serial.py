@@ -18,6 +18,7 @@ from pipeline.fixity import Sink
 from pipeline.model import Artefact, Level
 from pipeline.packaging import tarball, zipball
 from pipeline.packaging.agreement import Progress
+from pipeline.packaging.contents import PAYLOAD
 from pipeline.packaging.members import (
     Damaged,
     Judge,
@@ -27,7 +28,7 @@ from pipeline.packaging.members import (
     RejectedError,
 )
 from pipeline.packaging.names import show
-from pipeline.packaging.parcel import Form, folder_members, looked_into
+from pipeline.packaging.parcel import Form, Parcel, folder_members, looked_into
 from pipeline.packaging.rules import Verdicts
 from pipeline.packaging.validate import Report, check, concluded
 from pipeline.packaging.walk import Kind, closed, opened
@@ -188,6 +189,15 @@ def validate_serial(
     try:
         with looked_into(path, limits=limits) as parcel:
             report = check(parcel, report, verdicts, progress)
+            _say_damaged(parcel, verdicts)
     except RejectedError as error:
         return replace(report, findings=error.findings)
     return concluded(report, verdicts)
+
+
+def _say_damaged(parcel: Parcel, verdicts: Verdicts) -> None:
+    """Tell what is damaged though no manifest lists it."""
+    for path, why in parcel.damaged:
+        is_payload = path.startswith(PAYLOAD)
+        code = "digest-mismatch" if is_payload else "tag-digest-mismatch"
+        verdicts.add(code, show(path), f"no manifest lists it, and {why}")
