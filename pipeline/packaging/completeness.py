@@ -230,10 +230,15 @@ def _twins(inventory: Inventory) -> Iterator[tuple[bytes, bytes]]:
     """
     size = 1 << (16 * len(inventory)).bit_length()
     slots = bytearray(size)
+    are_shared = False
     for path in _names(inventory):
         slot = hash(names.folded(path)) & (size - 1)
-        slots[slot] = min(slots[slot] + 1, 2)
-    if max(slots) <= 1:
+        if slots[slot]:
+            are_shared = True
+            slots[slot] = 2
+        else:
+            slots[slot] = 1
+    if not are_shared:
         return
     first: dict[bytes, bytes] = {}
     for path in _names(inventory):

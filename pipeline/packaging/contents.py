@@ -99,14 +99,21 @@ class Column:
         return Listing.NEW
 
     def take(self, row: int, digest: bytes) -> bool:
-        """Note an entry of the right width, if its row is new or has nothing yet."""
+        """Note an entry of the right width, if its row has nothing yet."""
+        try:
+            raw = self._raw(digest)
+        except ValueError:  # no hexadecimal
+            return False
         if row == len(self.states):
             self.states.append(WHOLE)
-            self._digests += self._raw(digest)
+            self._digests += raw
             return True
-        if row < len(self.states) and self.states[row] != NOT:
+        self.settle(row + 1)
+        if self.states[row] != NOT:
             return False
-        return self.note(row, digest) is Listing.NEW
+        self.states[row] = WHOLE
+        self._digests[row * self._kept : (row + 1) * self._kept] = raw
+        return True
 
     def digest(self, row: int) -> bytes:
         """Return the digest noted for a row."""

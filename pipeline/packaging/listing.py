@@ -7,7 +7,7 @@ out; small departures that readers forgive are told once for each manifest.
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from pipeline.model import Severity
@@ -20,6 +20,9 @@ from pipeline.packaging.rules import WARNING, Verdicts
 MOST_ROWS = 5_000_000  # paths of one bag that are kept in memory
 
 MOST_JUNK = 1000  # lines that are no entries, told one by one
+_USUAL = re.compile(  # parts that start with no dot and hold nothing odd
+    rb"data(?:/[^/.%*\\\x00][^/%*\\\x00]*)+", re.DOTALL
+).fullmatch
 _FULL = f"only the first {MOST_ROWS:,} paths of the bag were read"
 _FETCH = tagfiles.ManifestName(
     file="fetch.txt", is_tag=False, algorithm="", shown="fetch.txt"
@@ -48,17 +51,32 @@ class Reader:
         """Read one manifest."""
         column = Column(name, keep=self._keep)
         self._forgiven, self._junk = Counter(), tagfiles.Heap(MOST_JUNK)
-        usual = _usual(column)
-        add, paths = self._inventory.add, self._inventory.paths
+        take = self._take if column.width and not name.is_tag else _never
+        paths = self._inventory.paths
         for number, line in enumerate(lines, 1):
             if len(paths) >= MOST_ROWS:
                 self._verdicts.add("limit", name.shown, _FULL)
                 break
-            match = usual(line)
-            if not match or not column.take(add(match[2]), match[1]):
+            if not take(column, line):
                 self._line(column, number, line)
         self._tell("malformed-line", name.shown, "'checksum filepath'")
         return column
+
+    def _take(self, column: Column, line: bytes) -> bool:
+        """Note a line that needs no second look, as nearly all of them are.
+
+        A path that has a row was looked at when it got it: it stands on disk, or came
+        from another manifest.
+        """
+        end = 2 * column.width
+        path = line[end + 2 :]
+        row = self._inventory.row(path)
+        if row is None:
+            if len(line) > LONGEST or not _USUAL(path):
+                return False
+            row = self._inventory.add(path)
+        is_plain = line[end : end + 2] == b"  " and path[:5] == PAYLOAD
+        return is_plain and b"%" not in path and column.take(row, line[:end])
 
     def _line(self, column: Column, number: int, line: bytes) -> None:
         entry = tagfiles.parse_entry(line)
@@ -187,13 +205,8 @@ class Reader:
         self._verdicts.extend(self._junk.told(code, file, form))
 
 
-def _usual(column: Column) -> Callable[[bytes], re.Match[bytes] | None]:
-    """Return a test for lines that need no second look, which are nearly all."""
-    if column.name.is_tag or not column.width:
-        return re.compile(rb"(?!)()()").match
-    part = rb"[^/.%*\\\x00][^/%*\\\x00]{0,254}"  # starts with no dot, holds nothing odd
-    pattern = rb"([0-9A-Fa-f]{%d})[ \t]+(data(?:/%s)+)" % (2 * column.width, part)
-    return re.compile(pattern, re.DOTALL).fullmatch
+def _never(_column: Column, _line: bytes) -> bool:
+    return False
 
 
 def refused(url: str) -> str:

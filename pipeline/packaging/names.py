@@ -40,6 +40,12 @@ _UNPORTABLE = (  # RFC 8493 6.1.2; of a lower-case path after a slash
         "a desktop leaves such files behind; it is hardly content",
     ),
 )
+# Three quick looks that nearly every name passes.
+_MAYBE_ODD = re.compile(rb'[\x00-\x1f\x7f<>:"|?*\\\xc2\xe2]').search
+_MAYBE_ENDS = _UNPORTABLE[3][0].search
+_MAYBE_RESERVED = re.compile(
+    rb"/(?:con|prn|aux|nul|com\d|lpt\d|thumbs|desktop|\.ds|\._)"
+).search
 
 
 def unsafe(path: bytes) -> str:
@@ -52,9 +58,10 @@ def unsafe(path: bytes) -> str:
 def unportable(path: bytes) -> str:
     """Say why a name will not survive on other systems, or nothing if it will."""
     lower = b"/" + path.lower()
-    for pattern, why in _UNPORTABLE:
-        if pattern.search(lower):
-            return why
+    if _MAYBE_ODD(lower) or _MAYBE_ENDS(lower) or _MAYBE_RESERVED(lower):
+        for pattern, why in _UNPORTABLE:
+            if pattern.search(lower):
+                return why
     if len(path) <= LONGEST_PATH and path.isascii():
         return ""
     try:
