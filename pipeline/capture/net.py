@@ -401,7 +401,7 @@ class Line:
         allow = policy.allow if not goal.is_mapped else ANYWHERE
         for answer in answers:  # one bad answer among several blocks all
             if refused := address.refusal(answer, allow):
-                detail = f"{goal.host} resolves to {refused}"
+                detail = f"{goal.host} may not be contacted: {refused}"
                 raise UnreachableError("blocked-address", detail, self._contact)
         sock = self._dialled(answers, goal.port, patience)
         return self._secured(sock, patience) if self._is_secure else sock
