@@ -74,7 +74,10 @@ class StorageError(PipelineError):
     def at(cls, path: object, error: OSError) -> "StorageError":
         """Tell an operating system error with the path it struck."""
         reason = error.strerror or type(error).__name__
-        return cls(f"{path}: {reason}; nothing was published, mend it and retry")
+        return cls(
+            f"{path}: {reason}; what was being written is not published, "
+            f"what was kept before is safe; mend it and retry"
+        )
 
 
 class FixityError(PipelineError):

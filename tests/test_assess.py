@@ -147,7 +147,7 @@ CASES = {
     ),
     "half a head, and no status": Case(
         hops=(hop(status=None, payload_size=0, truncated="disconnect", anomalies=("no-status-line",)),),
-        verdict=V.FAILED, reasons=("no-response",),
+        verdict=V.FAILED, reasons=("reset",),
     ),
     "interim answers without end": Case(
         hops=(hop(status=None, payload_size=0, truncated="length", anomalies=("interim-flood",)),),

@@ -8,7 +8,7 @@ import pytest
 from origins import LOOPBACK, FixedClock, Origin, answer, redirect
 
 from pipeline import warc
-from pipeline.capture.client import Client
+from pipeline.capture.client import LONGEST_URL, Client
 from pipeline.capture.http import (
     CSS_DEPTH,
     FRAME_DEPTH,
@@ -361,3 +361,14 @@ def test_a_page_that_only_leads_on_is_a_hop(captured, text, follows):
 def test_pages_that_lead_on_in_a_circle_end(captured):
     pages = {"/": page(REFRESH), "/two": page(REFRESH.replace("/two", "/"))}
     assert len(approached(captured, pages)) == REFRESH_LIMIT + 1
+
+
+def test_an_address_too_long_for_readers_of_the_warc_is_listed_and_not_asked(captured):
+    long = "/" + "a" * LONGEST_URL
+    with Origin(
+        {"/": page(f"<img src={long}><img src=/b.gif>"), "/b.gif": GIF}
+    ) as site:
+        told = captured(site)
+    assert (told.requisites.wanted, told.requisites.kept) == (2, 1)
+    assert all(len(url) <= LONGEST_URL for url in told.requisites.missing)
+    assert "too long" in " ".join(told.notes)

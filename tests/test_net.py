@@ -9,7 +9,7 @@ import pytest
 from origins import FixedClock, Origin, answer
 
 from pipeline.capture.address import ConnectTo, Policy
-from pipeline.capture.net import Order, Patience, tls_context
+from pipeline.capture.net import MOST_LINES, Order, Patience, tls_context
 from pipeline.clock import SystemClock
 from pipeline.errors import InterruptedRunError, UsageError
 
@@ -401,3 +401,30 @@ def test_a_line_break_in_a_header_is_never_sent(network, tmp_path):
         assert (
             network().fetch(replace(bad, headers={"X": "a"})).message.head.status == 200
         )
+
+
+def test_a_port_mapped_elsewhere_opens_no_address(network, tmp_path):
+    dial = Connector()
+    rule = ConnectTo(port=80, to_port=8081)
+    door = network(
+        policy=Policy(connect_to=(rule,)), resolve=lambda h, p: ["127.0.0.2"], dial=dial
+    )
+    assert door.fetch(order(tmp_path, "http://a.example/")).failure == "blocked-address"
+    assert dial.asked == []
+
+
+def test_many_hosts_hold_few_sockets(network, tmp_path):
+    open_now, most = set(), []
+
+    def dial(ip, port, timeout):
+        made = socket.create_connection(("127.0.0.1", site.port), timeout)
+        open_now.add(made)
+        most.append(sum(one.fileno() >= 0 for one in open_now))
+        return made
+
+    with Origin(lambda _: answer(b"x")) as site:
+        door = network(resolve=lambda h, p: ["93.184.216.34"], dial=dial)
+        for n in range(MOST_LINES * 3):
+            reply = door.fetch(order(tmp_path, f"http://h{n}.example/"))
+            assert body(reply) == b"x"
+    assert max(most) <= MOST_LINES + 1

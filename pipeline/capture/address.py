@@ -83,7 +83,8 @@ class Destination:
 
     host: str
     port: int
-    is_mapped: bool  # a connect-to of the operator's says so, which allows it
+    is_mapped: bool  # a connect-to of the operator's says so, which allows the port
+    is_named: bool = False  # and names the host, which allows its address
 
 
 def refusal(address: str, allow: Iterable[Network] = ()) -> str:
@@ -136,6 +137,7 @@ def destination(host: str, port: int, policy: Policy) -> Destination:
                 host=rule.to_host or host,
                 port=rule.to_port or port,
                 is_mapped=True,
+                is_named=bool(rule.to_host),
             )
     return Destination(host=host, port=port, is_mapped=False)
 

@@ -166,7 +166,8 @@ def _reasons(
     if last.failure:
         yield last.failure, last.detail
     elif (status is None and not last.payload_size) or (status or 200) < min(SUCCESS):
-        yield "no-response", "the server never came to an answer"
+        cut = {"time": "timeout", "disconnect": "reset"}.get(last.truncated, "")
+        yield cut or "no-response", "the server never came to an answer"
     elif status is None or status in SUCCESS:
         yield from _of_document(last)
         yield from _of_quotes(quotes)

@@ -37,6 +37,7 @@ TOO_MANY = 429
 SERVER_ERRORS = range(500, 600)
 TRANSIENT = ("dns", "connect", "timeout", "reset", "no-response")
 OURS = {"cookie": "Cookie", "referer": "Referer"}  # names that a request adds to
+LONGEST_URL = 8192  # characters; a longer one breaks readers of the WARC
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 ACCEPT_ENCODING = "gzip, deflate, br"
 # RFC 6265bis 5.6, step 1: a cookie with control characters is none. An age that no
@@ -264,4 +265,7 @@ def resolved(base: str, told: str) -> str:
     if target.username or target.password:
         raise ValueError("a redirect that names a user is not followed")
     target.hash = ""
-    return str(target.href)
+    href = str(target.href)
+    if len(href) > LONGEST_URL:
+        raise ValueError(f"a redirect to {len(href)} characters is not followed")
+    return href

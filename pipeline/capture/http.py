@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from pipeline.capture import content, requisites
-from pipeline.capture.client import Client, Hop, Manner
+from pipeline.capture.client import LONGEST_URL, Client, Hop, Manner
 from pipeline.capture.records import Note, Records, served_type, told
 from pipeline.capture.wire import Message
 from pipeline.model import Exchange, Previous, Purpose, Requisites, Source
@@ -118,8 +118,14 @@ class Wants:
         self.seen: set[str] = set()
         self.queue: deque[Wish] = deque()
         self.too_deep: list[str] = []
+        self.too_long: list[str] = []  # cut to the length that is allowed
         self._page = page.url
         self.add(page, 1)
+
+    @property
+    def left_out(self) -> list[str]:
+        """Name what will not be asked for."""
+        return self.too_deep + self.too_long
 
     def add(self, body: Body, depth: int) -> None:
         """Take up what a page, frame or style sheet needs in its turn."""
@@ -128,7 +134,9 @@ class Wants:
             if url in self.seen or url == self._page:
                 continue
             self.seen.add(url)
-            if is_too_deep:
+            if len(url) > LONGEST_URL:
+                self.too_long.append(url[:LONGEST_URL])
+            elif is_too_deep:
                 self.too_deep.append(url)
             else:
                 self.queue.append(Wish(url=url, referrer=body.url, depth=depth))
@@ -182,7 +190,7 @@ class HttpEngine:
         wants, missing, room = Wants(page), [], REQUISITE_BYTES
         notes: list[str] = []
         while wants.queue:
-            done = len(wants.seen) - len(wants.queue) - len(wants.too_deep)
+            done = len(wants.seen) - len(wants.queue) - len(wants.left_out)
             if stop := self._reason_to_stop(done, room):
                 notes.append(stop)
                 break
@@ -197,7 +205,9 @@ class HttpEngine:
             notes.append(
                 f"requisites: {len(wants.too_deep)} nested too deep, not asked"
             )
-        missing += [wish.url for wish in wants.queue] + wants.too_deep
+        if wants.too_long:
+            notes.append(f"limit: {len(wants.too_long)} addresses too long to ask for")
+        missing += [*(wish.url for wish in wants.queue), *wants.left_out]
         count = len(wants.seen)
         kept = count - len(missing)
         listed = Requisites(wanted=count, kept=kept, missing=tuple(missing))

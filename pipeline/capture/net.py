@@ -31,6 +31,7 @@ from pipeline.capture.wire import Message, Recording, Truncation
 from pipeline.clock import Clock
 from pipeline.errors import InterruptedRunError, UsageError
 
+MOST_LINES = 32  # connections kept open, beyond those in use
 READ = 1 << 18  # bytes asked of the socket at a time
 ALPN = ["http/1.1"]  # HTTP/2 frames have no WARC form
 SAID = {
@@ -239,6 +240,8 @@ class RecordingAdapter(BaseAdapter):
         super().__init__()
         self._network = network
         self._lines: dict[tuple[str, str, int], Line] = {}
+        self._busy: set[tuple[str, str, int]] = set()
+        self._guard = threading.Lock()
 
     def send(  # type: ignore[override] # a line needs none of the other options
         self, request: requests.PreparedRequest, **_: object
@@ -249,13 +252,29 @@ class RecordingAdapter(BaseAdapter):
         """
         assert isinstance(request, OrderedRequest), "made by Network alone"
         key = place_of(request.order.url)
-        line = self._lines.get(key) or self._lines.setdefault(
-            key, Line(self._network, *key)
-        )
+        line = self._taken(key)
+        try:
+            reply = line.exchange(request.order)
+        finally:
+            with self._guard:
+                self._busy.discard(key)
         response = requests.Response()
-        response.request, response.url = request, request.order.url
-        response.raw = line.exchange(request.order)
+        response.request, response.url, response.raw = request, request.order.url, reply
         return response
+
+    def _taken(self, key: tuple[str, str, int]) -> "Line":
+        """Take a line, and hang up the longest idle beyond the most that are kept.
+
+        How many hosts there are is a page's choice; how many sockets, ours.
+        """
+        with self._guard:
+            self._busy.add(key)
+            line = self._lines.pop(key, None) or Line(self._network, *key)
+            self._lines[key] = line  # the last taken stands last
+            idle = [one for one in self._lines if one not in self._busy]
+            for one in idle[: max(0, len(self._lines) - MOST_LINES)]:
+                self._lines.pop(one).hang_up()
+        return line
 
     def close(self) -> None:
         """Hang up every line."""
@@ -398,7 +417,7 @@ class Line:
             raise UnreachableError("blocked-address", refused, Contact())
         answers = self._resolved(goal.host, goal.port, patience)
         self._contact = Contact(dns=tuple(answers), port=goal.port)
-        allow = policy.allow if not goal.is_mapped else ANYWHERE
+        allow = ANYWHERE if goal.is_named else policy.allow
         for answer in answers:  # one bad answer among several blocks all
             if refused := address.refusal(answer, allow):
                 detail = f"{goal.host} may not be contacted: {refused}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from stat import S_IFDIR, S_IFREG
 
 from pipeline.packaging.members import Damaged, Pieces
+from pipeline.warc import crc32
 
 LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 END64, LOCATOR, DESCRIPTOR = b"PK\x06\x06", b"PK\x06\x07", b"PK\x07\x08"
@@ -137,7 +138,7 @@ class Zip:
             name=path,
             is_folder=False,
             method=method,
-            crc=zlib.crc32(data),
+            crc=crc32(data),
             packed=len(packed),
             size=len(data),
             offset=self._size,
@@ -149,7 +150,7 @@ class Zip:
         """Store a file; its CRC stands before its bytes, so they are read twice."""
         crc = 0
         for piece in pieces():
-            crc = zlib.crc32(piece, crc)
+            crc = crc32(piece, crc)
         placed = Placed(
             name=path,
             is_folder=False,
@@ -161,7 +162,7 @@ class Zip:
         self._add(placed)
         again = 0
         for piece in pieces():
-            again = zlib.crc32(piece, again)
+            again = crc32(piece, again)
             self._write(piece)
         if again != crc:
             raise Damaged("it changed while it was read")

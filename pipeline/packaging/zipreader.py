@@ -38,6 +38,7 @@ from pipeline.packaging.zipball import (
     UTF8,
     ZIP64,
 )
+from pipeline.warc import crc32
 
 LARGEST_DIRECTORY = 1 << 28  # bytes
 
@@ -281,7 +282,7 @@ class _Content:
         one, crc, size = self._one, 0, 0
         packed = self._packed()
         for piece in _inflated(packed) if one.method == DEFLATED else packed:
-            crc, size = zlib.crc32(piece, crc), size + len(piece)
+            crc, size = crc32(piece, crc), size + len(piece)
             if size > one.size:
                 raise Damaged("it unpacks to more bytes than the archive says")
             yield piece
