@@ -183,6 +183,14 @@ def test_a_report_tells_what_the_bag_is(tmp_path):
     }
 
 
+def test_a_manifest_that_is_only_listed_is_none_of_the_bag(tmp_path):
+    bag = sound(tmp_path / "bag")
+    append(bag, "tagmanifest-sha256.txt", line("sha256", b"", b"manifest-md5.txt"))
+    report = validate(bag)
+    assert report.algorithms == ("sha256", "sha512")
+    assert errors(report) == {"tag-missing-file"}
+
+
 def test_findings_are_told_with_code_severity_path_message_and_clause(tmp_path):
     bag = sound(tmp_path / "bag")
     (bag / "data/letter.txt").write_bytes(b"a lettes\n")

@@ -10,7 +10,7 @@
     label         bag-info.txt: what stands on the outside of a bag (pure)
     readme        README.txt: how a stranger checks and replays a bag (pure)
     provenance    a capture told for people, archives and courts: data/metadata (pure)
-    names         what file names mean to other systems (pure)
+    names         what file names mean to other systems: unsafe, unportable, twins (pure)
     rules         the rules a bag is judged by: finding codes, clauses, weights
     encoding      the text of tag files: trusted encodings, bytes to lines (pure)
     tagfiles      bagit.txt, bag-info.txt, manifests, fetch.txt: bytes to values (pure)

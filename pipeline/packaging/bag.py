@@ -168,9 +168,9 @@ def _unbaggable(one: Artefact, algorithms: tuple[str, ...]) -> str:
 
 def _require_present(folder: Path, payload: Sequence[Artefact]) -> None:
     for one in payload:
-        file = folder / one.path
+        file = f"{folder}/{one.path}"
         try:
-            size = file.lstat().st_size
+            size = os.lstat(file).st_size
         except OSError as error:
             raise StorageError.at(file, error) from error
         if size != one.size:

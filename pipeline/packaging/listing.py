@@ -18,7 +18,6 @@ from pipeline.packaging.names import show
 from pipeline.packaging.rules import WARNING, Verdicts
 
 MOST_ROWS = 5_000_000  # paths of one bag that are kept in memory
-
 MOST_JUNK = 1000  # lines that are no entries, told one by one
 _USUAL = re.compile(  # parts that start with no dot and hold nothing odd
     rb"data(?:/[^/.%*\\\x00][^/%*\\\x00]*)+", re.DOTALL
@@ -70,13 +69,14 @@ class Reader:
         """
         end = 2 * column.width
         path = line[end + 2 :]
+        if line[end : end + 2] != b"  " or path[:5] != PAYLOAD or b"%" in path:
+            return False
         row = self._inventory.row(path)
         if row is None:
             if len(line) > LONGEST or not _USUAL(path):
                 return False
             row = self._inventory.add(path)
-        is_plain = line[end : end + 2] == b"  " and path[:5] == PAYLOAD
-        return is_plain and b"%" not in path and column.take(row, line[:end])
+        return column.take(row, line[:end])
 
     def _line(self, column: Column, number: int, line: bytes) -> None:
         entry = tagfiles.parse_entry(line)

@@ -21,7 +21,7 @@ from pipeline.packaging.completeness import (
     check_completeness,
     check_names,
 )
-from pipeline.packaging.contents import PAYLOAD, Column, survey
+from pipeline.packaging.contents import PAYLOAD, Column, Inventory, survey
 from pipeline.packaging.encoding import Recoder, lines
 from pipeline.packaging.listing import Reader
 from pipeline.packaging.names import show
@@ -60,8 +60,9 @@ def validate(
 ) -> Report:
     """Check a bag in a folder and report everything that is wrong with it.
 
-    ``progress`` hears of bytes digested and bytes to digest. ``limit`` bounds the
-    findings; what is left out is counted in one more, ``limit``.
+    ``strict_profile`` makes errors of what our own bags never have. ``progress`` hears
+    of bytes digested and bytes to digest. ``limit`` bounds the findings; what is left
+    out is counted in one more, ``limit``.
     """
     verdicts = Verdicts(limit=limit, strict=strict_profile)
     report = Report(path=path, level=level)
@@ -123,6 +124,7 @@ class _Bag:
         self._tree = tree
         self._verdicts = verdicts
         self._inventory = survey(tree.entries(), verdicts)
+        self._manifests = _manifests(self._inventory)
         self._declared = self._declaration()
         self._files, self._bytes = self._extent()
 
@@ -136,7 +138,7 @@ class _Bag:
         reader = Reader(self._inventory, self._verdicts, strict=strict, keep=keep)
         held = Holdings(
             inventory=self._inventory,
-            columns=tuple(self._column(reader, one) for one in self._manifests()),
+            columns=tuple(self._column(reader, one) for one in self._manifests),
             fetches=reader.fetches(self._lines("fetch.txt")),
             strict=strict,
         )
@@ -148,7 +150,7 @@ class _Bag:
 
     def told(self, report: Report) -> Report:
         """Tell in a report what the bag is."""
-        payload = {one.algorithm for one in self._manifests() if not one.is_tag}
+        payload = {one.algorithm for one in self._manifests if not one.is_tag}
         return replace(
             report,
             version=self._declared.version,
@@ -187,13 +189,8 @@ class _Bag:
     def _require_parts(self) -> None:
         if b"data" not in self._inventory.folders:  # RFC 8493 2.1.2
             self._verdicts.add("not-a-bag", "data", "there is no folder data/")
-        if not any(not one.is_tag for one in self._manifests()):  # RFC 8493 2.1.3
+        if not any(not one.is_tag for one in self._manifests):  # RFC 8493 2.1.3
             self._verdicts.add("not-a-bag", "", "there is no payload manifest")
-
-    def _manifests(self) -> list[tagfiles.ManifestName]:
-        files = sorted(path for path in self._inventory.paths if b"/" not in path)
-        found = (tagfiles.parse_manifest_name(os.fsdecode(one)) for one in files)
-        return [one for one in found if one]
 
     def _column(self, reader: Reader, name: tagfiles.ManifestName) -> Column:
         return reader.read(name, self._lines(name.file))
@@ -249,6 +246,13 @@ class _Bag:
         if not stated and level is Level.OXUM:
             message = "there is no Payload-Oxum to check; ask for level complete"
             self._verdicts.add("oxum-mismatch", file, message)
+
+
+def _manifests(inventory: Inventory) -> tuple[tagfiles.ManifestName, ...]:
+    """List the manifests that stand at the top of a bag."""
+    files = sorted(path for path in inventory.paths if b"/" not in path)
+    found = (tagfiles.parse_manifest_name(os.fsdecode(one)) for one in files)
+    return tuple(one for one in found if one)
 
 
 def find_bags(folder: Path) -> Iterator[Path]:
