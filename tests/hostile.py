@@ -411,6 +411,7 @@ ZIPS = {
     "an extra field cut short": Hostile(data=zipped(Z(name=ONE, extra=b"\1\0\x10")), words="extra field"),
     "an extra field past its end": Hostile(data=zipped(Z(name=ONE, extra=b"\1\0\x10\0x")), words="extra field"),
     "Zip64 sizes that nothing asks for": Hostile(data=zipped(Z(name=ONE, extra=extra(1, bytes(8)))), words="Zip64"),
+    "Zip64 sizes that disagree with its others": Hostile(data=zipped(Z(name=ONE, local={"extra": extra(1, struct.pack("<2Q", 9, 9))})), words="Zip64"),
     "Zip64 sizes that are missing": Hostile(data=zipped(Z(name=ONE, central={"size": 0xFFFFFFFF})), words="Zip64"),
     "a size past every disk": Hostile(data=zipped(Z(name=ONE, central={"size": 0xFFFFFFFF, "extra": extra(1, b"\xff" * 8)})), words="past what any disk"),
     "a terabyte told": Hostile(data=zipped(Z(name=ONE, method=8, central={"size": 0xFFFFFFFF, "extra": extra(1, struct.pack("<Q", 1 << 39))}, local={"size": 0xFFFFFFFF, "packed": 0xFFFFFFFF, "extra": extra(1, struct.pack("<2Q", 1 << 39, 0))})), code="limit", words="times its own size"),
@@ -467,6 +468,7 @@ HONEST = {
     "zip with sizes and descriptors": zipped(*(Z(name=p, data=d, flags=8, after=struct.pack("<3I", zlib.crc32(d), len(d), len(d))) for p, d in bag().items()), files=False),
     "zip of a stream in Zip64": zipped(*(Z(name=p, data=d, flags=8, local={"crc": 0, "size": 0xFFFFFFFF, "packed": 0xFFFFFFFF, "extra": extra(1, bytes(16))}, after=struct.pack("<I2Q", zlib.crc32(d), len(d), len(d))) for p, d in bag().items()), files=False),
     "zip with Zip64 in local heads": zipped(*(Z(name=p, data=d, local={"size": 0xFFFFFFFF, "packed": 0xFFFFFFFF, "extra": extra(1, struct.pack("<2Q", len(d), len(d)))}) for p, d in bag().items()), files=False),
+    "zip with sizes told twice": zipped(*(Z(name=p, data=d, local={"extra": extra(1, struct.pack("<2Q", len(d), len(d)))}) for p, d in bag().items()), files=False),
     "zip of DOS's making": zipped(*(Z(name=p, data=d, mode=0) for p, d in bag().items()), Z(name=b"bag/data/", mode=0, dos=0x10), files=False),
     "zip with its names told twice": zipped(Z(name=b"bag/", mode=FOLDER, extra=extra(0x7075, b"\1" + bytes(4) + b"bag/"))),
 }  # fmt: skip

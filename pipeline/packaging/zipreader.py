@@ -326,7 +326,8 @@ class _Content:
         if FULL32 in sizes and sizes != (FULL32, FULL32):  # APPNOTE 4.5.3
             raise Fault("one size in Zip64 and one not", path=one.name)
         is_streamed = bool(one.flags & STREAMED)
-        if FULL32 in sizes or not is_streamed:
+        is_told_twice = extras.get(ZIP64) == struct.pack("<2Q", *sizes)  # as Bazel does
+        if FULL32 in sizes or not (is_streamed or is_told_twice):
             sizes = _wide(extras, one.name, *sizes)
         if is_streamed and (crc, *sizes) == (0, 0, 0):
             return
