@@ -115,6 +115,10 @@ class Column:
         self._digests[row * self._kept : (row + 1) * self._kept] = raw
         return True
 
+    def has(self, row: int, digest: bytes) -> bool:
+        """Tell whether just this digest was noted for a row."""
+        return self._digests.startswith(digest, row * self._kept)
+
     def digest(self, row: int) -> bytes:
         """Return the digest noted for a row."""
         return bytes(self._digests[row * self._kept : (row + 1) * self._kept])

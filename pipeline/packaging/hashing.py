@@ -31,7 +31,7 @@ from pipeline.packaging.walk import (
 )
 
 LARGE = 1 << 20  # bytes from which a file is worth threads
-_PIECE = 1 << 20  # bytes read and hashed at a time
+_PIECE = 1 << 21  # bytes read and hashed at a time; smaller hand over too often
 _BUFFERS = 4  # pieces of a file in memory
 CORES = len(os.sched_getaffinity(0))
 
