@@ -31,6 +31,7 @@ from pipeline.errors import (
 
 if TYPE_CHECKING:
     from pipeline.config import Config
+    from pipeline.holdings.catalogue import Catalogue
     from pipeline.holdings.store import Store
     from pipeline.job import Order
     from pipeline.model import Manifest
@@ -65,12 +66,22 @@ class Session:
 
         return Store.open(self.config().archive.absolute(), SystemClock())
 
-    def holdings(self) -> "Store":
-        """Open the archive to be read. Raises UsageError where there is none."""
+    def holdings(self) -> Path:
+        """Return the archive's folder. Raises UsageError where there is none."""
         root = self.config().archive.absolute()
         if not root.exists():
             raise UsageError(f"{root}: there is no archive; --archive names another")
-        return self.store()
+        return root
+
+    def catalogue(self) -> "Catalogue":
+        """Open the archive's index to be read, and write nothing.
+
+        Raises UsageError where there is no archive, DatabaseError where its index is
+        to be built first.
+        """
+        from pipeline.holdings.store import Store  # noqa: PLC0415 - start-up time
+
+        return Store.reading(self.holdings())
 
 
 def command(
@@ -294,9 +305,9 @@ def verify(session: Session, paths: tuple[str, ...], level: str) -> Exit:
 @command
 def list_bags(session: Session, job: str | None) -> None:
     """List the captures that the archive holds, of one job or of all."""
-    with closing(session.holdings()) as store:
-        held = [one for one in store.catalogue.bags(job=job) if one.source]
-        captures = {one.bag: one for one in store.catalogue.captures(job=job)}
+    with closing(session.catalogue()) as catalogue:
+        held = [one for one in catalogue.bags(job=job) if one.source]
+        captures = {one.bag: one for one in catalogue.captures(job=job)}
     rows = [
         (
             stamp(one.at) if one.at else "",
@@ -322,8 +333,8 @@ def list_bags(session: Session, job: str | None) -> None:
 @command
 def show(session: Session, name: str) -> None:
     """Show a bag, the last bag of a source, or what a run made."""
-    with closing(session.holdings()) as store:
-        found = store.catalogue.find(name)
+    with closing(session.catalogue()) as catalogue:
+        found = catalogue.find(name)
     if found.sort == "run":
         paths = [str(one.bag.path) for one in found.bags]
         told: dict[str, Any] = {"run": found.id, "bags": paths}
@@ -345,7 +356,8 @@ def catalogue() -> None:
 @command
 def rebuild(session: Session) -> None:
     """Make the catalogue anew from the bags and the log."""
-    with closing(session.holdings()) as store:
+    session.holdings()
+    with closing(session.store()) as store:
         problems = store.rebuild()
         count = len(store.catalogue.bags())
     if session.json:

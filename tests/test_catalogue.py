@@ -497,8 +497,73 @@ def test_a_catalogue_of_another_version_is_said(weeks: Archive) -> None:
     with sqlite3.connect(weeks.path) as file:
         file.execute("PRAGMA user_version = 999")
     file.close()
-    with pytest.raises(DatabaseError, match="version 999"):
-        Catalogue.open(weeks.path, root=weeks.root)
+    for way in (Catalogue.open, Catalogue.reading):
+        with pytest.raises(DatabaseError, match=r"version 999.*catalogue rebuild"):
+            way(weeks.path, root=weeks.root)
+
+
+def test_a_reader_changes_nothing(weeks: Archive) -> None:
+    weeks.catalogue.close()
+    before = weeks.path.read_bytes()
+    reader = Catalogue.reading(weeks.path, root=weeks.root)
+    with pytest.raises(StorageError, match="readonly"):
+        reader.remove(FIRST.bag)
+    assert len(reader.bags()) == 3
+    reader.close()
+    assert weeks.path.read_bytes() == before
+
+
+def test_a_reader_sees_what_a_writer_added_and_keeps_open(weeks: Archive) -> None:
+    reader = Catalogue.reading(weeks.path, root=weeks.root)
+    weeks.run(2, shelf.outcome(SOURCE, "unchanged", "unchanged"))
+    assert len(reader.bags()) == len(weeks.catalogue.bags())
+    reader.close()
+
+
+READ_ONLY = sqlite3.OperationalError("unable to open database file")
+READ_ONLY.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+BUSY = sqlite3.OperationalError("database is locked")
+BUSY.sqlite_errorcode = sqlite3.SQLITE_BUSY
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch):
+    """Let SQLite refuse to open a file in the plain way."""
+
+    def refuse(error: sqlite3.Error) -> None:
+        real = sqlite3.connect
+
+        def connect(name, **options):
+            if "immutable" in str(name):
+                return real(name, **options)
+            raise error
+
+        monkeypatch.setattr(database.sqlite3, "connect", connect)
+
+    return refuse
+
+
+def test_a_reader_manages_where_no_journal_can_be_made(
+    weeks: Archive, refusing
+) -> None:
+    weeks.catalogue.close()
+    refusing(READ_ONLY)
+    reader = Catalogue.reading(weeks.path, root=weeks.root)
+    ask_everything(reader)
+
+
+def test_a_reader_does_not_pass_over_a_journal(weeks: Archive, refusing) -> None:
+    weeks.catalogue.close()
+    weeks.path.with_name("catalogue.sqlite-wal").write_bytes(b"rows")
+    refusing(READ_ONLY)
+    with pytest.raises(DatabaseError, match=r"journal.*catalogue rebuild"):
+        Catalogue.reading(weeks.path, root=weeks.root)
+
+
+def test_a_reader_does_not_pass_over_a_writer(weeks: Archive, refusing) -> None:
+    refusing(BUSY)
+    with pytest.raises(LockedError):
+        Catalogue.reading(weeks.path, root=weeks.root)
 
 
 def test_a_row_that_is_not_ours_is_said(weeks: Archive) -> None:

@@ -3,11 +3,14 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -737,6 +740,50 @@ def test_a_bag_that_tells_nothing_is_a_matter_of_fixity(says, held):
     said = says("show", bag.name)
     assert said.status == 5
     assert "neither capture.json nor run.json" in said.err
+
+
+@pytest.fixture
+def frozen(held) -> Iterator[Path]:
+    """A copy of the archive that this process may read and not write."""
+    is_root = os.geteuid() == 0  # who may write anywhere
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        copy = Path(shutil.copytree(held, Path(folder) / "archive"))
+        tree = [copy, *copy.rglob("*")]
+        for path in tree:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        if is_root:
+            os.seteuid(65534)
+        try:
+            yield copy
+        finally:
+            if is_root:
+                os.seteuid(0)
+            for path in tree:
+                path.chmod(0o755)
+
+
+def test_an_archive_that_cannot_be_written_is_read_and_left_as_it_was(says, frozen):
+    before = sorted(frozen.rglob("*"))
+    listed = says("list", "--json", "--archive", str(frozen))
+    assert listed.status == 0
+    assert len(listed.json["captures"]) == 2
+    assert says("show", "page", "--archive", str(frozen)).status == 0
+    assert sorted(frozen.rglob("*")) == before
+
+
+def test_a_reader_waits_for_no_lock_and_takes_none(says, held):
+    with closing(Store.open(held, SystemClock())) as store, store.lock("a test"):
+        assert says("list").status == 0
+
+
+@pytest.mark.parametrize("words", [("list",), ("show", "page")], ids=" ".join)
+def test_a_reader_makes_nothing_where_there_is_no_catalogue(says, place, words):
+    (place / "archive").mkdir()
+    said = says(*words)
+    assert said.status == 3
+    assert "`muniment catalogue rebuild`" in said.err
+    assert not list((place / "archive").iterdir())
 
 
 def test_the_catalogue_is_made_anew(says, held):

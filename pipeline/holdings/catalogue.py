@@ -26,7 +26,7 @@ NEAR = 1000  # names that are looked through for one like a name not found
 
 
 class Catalogue:
-    """The index of one archive, open. Made by ``Catalogue.open``.
+    """The index of one archive, open. Made by ``Catalogue.open`` or ``reading``.
 
     Any question may raise DatabaseError (build it again), StorageError or LockedError.
     """
@@ -42,6 +42,14 @@ class Catalogue:
         Raises DatabaseError where it is damaged or another version's.
         """
         return cls(Database.open(path), root)
+
+    @classmethod
+    def reading(cls, path: Path, *, root: Path) -> "Catalogue":
+        """Open it for questions alone: nothing is made, locked or written.
+
+        Raises DatabaseError where it is absent, damaged or another version's.
+        """
+        return cls(Database.reading(path), root)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -95,7 +95,7 @@ class DatabaseError(StorageError):
 
 
 class Database:
-    """An open file of rows. Made by ``Database.open``."""
+    """An open file of rows. Made by ``Database.open`` or ``Database.reading``."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -118,6 +118,26 @@ class Database:
                 connection.close()
                 raise
         return cls(path, connection)
+
+    @classmethod
+    def reading(cls, path: Path) -> "Database":
+        """Open a file to be read alone; on a disk that can't be written as well.
+
+        Raises DatabaseError where the file is absent, damaged or has other tables.
+        """
+        if not path.exists():
+            raise _damaged(path, "it is not there")
+        with asking(path):
+            try:
+                return cls(path, _readable(path, "mode=ro"))
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in TROUBLE:
+                    raise
+            # WAL files can't be made beside it, so that nobody can be writing either.
+            journal = path.with_name(f"{path.name}-wal")
+            if journal.exists() and journal.stat().st_size:
+                raise _damaged(path, "its journal cannot be read on a read-only disk")
+            return cls(path, _readable(path, "mode=ro&immutable=1"))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -186,17 +206,39 @@ def _damaged(path: Path, reason: str) -> DatabaseError:
     )
 
 
+def _readable(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{mode}",
+        uri=True,
+        timeout=PATIENCE,
+        isolation_level=None,
+    )
+    try:
+        connection.row_factory = sqlite3.Row
+        _judge_version(path, connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _judge_version(path: Path, connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != VERSION:
+        reason = f"it has tables of version {version}, not {VERSION}"
+        raise _damaged(path, reason)
+
+
 def _prepare(path: Path, connection: sqlite3.Connection, *, is_scratch: bool) -> None:
     connection.row_factory = sqlite3.Row
     # Nothing here is worth waiting for the disk: every row can be made again.
     connection.execute(f"PRAGMA journal_mode = {'OFF' if is_scratch else 'WAL'}")
     connection.execute(f"PRAGMA synchronous = {'OFF' if is_scratch else 'NORMAL'}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if not tables:
         connection.executescript(
             f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"
         )
-    elif version != VERSION:
-        raise _damaged(path, f"it has tables of version {version}, not {VERSION}")
+    else:
+        _judge_version(path, connection)

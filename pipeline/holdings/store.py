@@ -28,6 +28,7 @@ from pipeline.model import Bag, Level, Severity
 from pipeline.packaging.validate import validate
 
 SOFTWARE = f"Muniment {__version__}"
+INDEX = "catalogue.sqlite"
 ENOUGH = 5  # findings that are told of a broken bag
 LEFT_OVER = "left in staging by a run that did not finish"
 TORN = "the torn end of the custody log"
@@ -50,7 +51,7 @@ class Store:
         self._clock = clock
         self._disk = disk
         self._lock = Lock(self._room.own / "lock")
-        self._index_path = self._room.own / "catalogue.sqlite"
+        self._index_path = self._room.own / INDEX
         self._index: Catalogue | None = None
 
     @classmethod
@@ -59,6 +60,14 @@ class Store:
         store = cls(root.absolute(), clock, disk)
         store._room.furnish()
         return store
+
+    @staticmethod
+    def reading(root: Path) -> Catalogue:
+        """Open an archive's catalogue for questions alone; nothing is written.
+
+        Raises DatabaseError where it is to be built first.
+        """
+        return Catalogue.reading(Room(root).own / INDEX, root=root)
 
     def close(self) -> None:
         """Let go of the catalogue's file."""
