@@ -5,6 +5,7 @@ import re
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
@@ -833,3 +834,64 @@ def test_a_bad_manifest_is_told_in_less_than_half_a_second(write):
     assert b'did you mean "obey"?' in ended.stdout
     # of the processor, which does not depend on what else the machine does
     assert spent.ru_utime + spent.ru_stime - begun.ru_utime - begun.ru_stime < 0.5
+
+
+# ---------------------------------------------------------------------------- large ones
+
+
+def _many(head: str, line: str, tail: str = "") -> Callable[[int], str]:
+    """Write a manifest with as many lines of a kind as are asked for."""
+    return lambda count: (
+        "version: 1\nid: big\n"
+        + head
+        + "".join(line.format(n=n) for n in range(count))
+        + tail.format(all=", ".join(f"s{n}" for n in range(count)))
+    )
+
+
+SOURCE_LINE = "  s{n}: https://h{n}.example/page\n"
+LARGE = {
+    "sources": _many("sources:\n", SOURCE_LINE),
+    "one address again and again": _many("sources:\n", "  - https://a.example/\n"),
+    "each derived from another": _many(
+        "sources:\n", "  s{n}: {{url: 'https://h{n}.example/', derives_from: s0}}\n"
+    ),
+    "one claim on all": _many(
+        "sources:\n", SOURCE_LINE, "claims:\n  c: {{says: so, supports: [{all}]}}\n"
+    ),
+    "defaults that name all": _many(
+        "sources:\n", SOURCE_LINE, "defaults: {{derives_from: [{all}]}}\n"
+    ),
+    "each with a lost reference": _many(
+        "sources:\n", "  s{n}: {{url: 'https://h{n}.example/', derives_from: x{n}}}\n"
+    ),
+    "each with a slip": _many(
+        "sources:\n", "  s{n}: {{url: 'https://h{n}.example/', titel: x}}\n"
+    ),
+    "keys at the margin that are refused": _many(
+        "sources: [https://a.example/]\n", "<<: {n}\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("write", LARGE.values(), ids=LARGE)
+def test_a_large_manifest_takes_as_long_as_it_is_large(tmp_path, write):
+    """Ten times the lines are ten times the calls, not a hundred times."""
+    path = tmp_path / "big.yaml"
+
+    def work(count: int) -> int:
+        path.write_text(write(count))
+        steps = 0
+
+        def step(*_: object) -> None:
+            nonlocal steps
+            steps += 1
+
+        sys.setprofile(step)
+        try:
+            check(path)
+        finally:
+            sys.setprofile(None)
+        return steps
+
+    assert work(2000) < 15 * work(200)

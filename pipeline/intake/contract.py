@@ -6,7 +6,6 @@ To build a feature, delete its line from ``UNBUILT`` and give the model its fiel
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain, count
 
 from pipeline.intake.notation import Mapping, Node, Scalar, Sequence
 from pipeline.intake.shape import (
@@ -136,7 +135,7 @@ class Sources:
         return tuple(self._listed(node, at))
 
     def _listed(self, node: Sequence, at: Place) -> Iterator[Entry]:
-        taken: set[str] = set()
+        taken: dict[str, int] = {}
         for number, item in enumerate(node.items):
             inside = at.inside(str(number), item.span)
             if isinstance(item, Mapping):
@@ -165,12 +164,10 @@ def _children(node: Node) -> bool:
     return not isinstance(node, Sequence) or bool(node.items)
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _free(name: str, taken: dict[str, int]) -> str:
     """Give an address that is listed twice a number behind its id."""
-    candidates = chain((name,), (f"{name}-{number}" for number in count(2)))
-    free = next(candidate for candidate in candidates if candidate not in taken)
-    taken.add(free)
-    return free
+    taken[name] = number = taken.get(name, 0) + 1
+    return name if number == 1 else f"{name}-{number}"
 
 
 # ---------------------------------------------------------------------------- fields

@@ -9,6 +9,7 @@ fetched, and no secret is resolved.
 from collections.abc import Iterator
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass, field, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ __all__ = [
 ]
 
 DOCUMENT = "document"  # the id of the source that the citing text itself is
+NEAR = 2000  # ids, in all, that are looked through for ones that were meant
 NOBODY = Operator()
 _SOURCE_FIELDS = frozenset(each.name for each in fields(Source))
 
@@ -168,11 +170,15 @@ def _lost_references(draft: _Draft, references: list[Reference]) -> Iterator[Fla
     known = _ids(draft)
     if not known:  # that there is no source was said already
         return
+    heirs = {e.name for e in draft.sources if "derives_from" not in e.value}
+    looks = 1 + NEAR // len(known)
     for reference in references:
         if reference.text not in known:
             message = f"there is no source {shown(reference.text)}"
-            hint = nearest(reference.text, known) or f"known are {_some(known)}"
-        elif _is_of_itself(draft, reference):
+            among = islice(known, NEAR if looks > 0 else 0)
+            hint = nearest(reference.text, among) or f"known are {_some(known)}"
+            looks -= 1
+        elif _is_of_itself(reference, heirs):
             message = f"{shown(reference.text)} would be derived from itself"
             hint = "remove it, or name another source"
         else:
@@ -180,31 +186,29 @@ def _lost_references(draft: _Draft, references: list[Reference]) -> Iterator[Fla
         yield Flaw(span=reference.span, path=reference.path, message=message, hint=hint)
 
 
-def _ids(draft: _Draft) -> tuple[str, ...]:
+def _ids(draft: _Draft) -> dict[str, None]:
     """Name every source that is written, be it right or wrong."""
     written = draft.node("sources")
     keys = (
         (key.text for key, _ in written.pairs) if isinstance(written, Mapping) else ()
     )
     ids = dict.fromkeys((*keys, *(entry.name for entry in draft.sources)))
-    cited = (DOCUMENT,) if draft.node(DOCUMENT, "url") else ()
-    return (*ids, *cited) if ids else ()
+    cited = (DOCUMENT,) if ids and draft.node(DOCUMENT, "url") else ()
+    return ids | dict.fromkeys(cited)
 
 
-def _some(names: tuple[str, ...], most: int = 8) -> str:
-    told = ", ".join(shown(name)[1:-1] for name in names[:most])
+def _some(names: Lookup[str, None], most: int = 8) -> str:
+    told = ", ".join(shown(name)[1:-1] for name in islice(names, most))
     return f"{told} and {len(names) - most} more" if len(names) > most else told
 
 
-def _is_of_itself(draft: _Draft, reference: Reference) -> bool:
+def _is_of_itself(reference: Reference, heirs: set[str]) -> bool:
+    """Tell whether a source derives from itself, be it by what it inherits."""
     if "derives_from" not in reference.path:
         return False
     if reference.path[0] == "sources":
         return reference.path[1] == reference.text
-    return any(  # written in the defaults, and inherited by the source it names
-        entry.name == reference.text and "derives_from" not in entry.value
-        for entry in draft.sources
-    )
+    return reference.text in heirs
 
 
 def _twin_addresses(draft: _Draft) -> Iterator[Flaw]:

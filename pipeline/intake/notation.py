@@ -92,10 +92,15 @@ class Mapping:
     span: Span
     pairs: "tuple[tuple[Scalar, Node], ...]"
     flow: bool  # in braces
+    _first: "dict[str, Node]" = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        first = {key.text: value for key, value in reversed(self.pairs)}
+        object.__setattr__(self, "_first", first)
 
     def get(self, name: str) -> "Node | None":
         """Return the value of the first key of this name."""
-        return next((value for key, value in self.pairs if key.text == name), None)
+        return self._first.get(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,8 @@ def problems_of(
 def _problem(flaw: Flaw, file: str, text: str, lines: list[str]) -> Problem:
     span = flaw.span
     excerpt = lines[span.line - 1] if span.line <= len(lines) else ""
-    if not flaw.path and continues_secret(text, span.start):
+    is_inside = not flaw.path and span.column > 1  # of something, or of no tree at all
+    if is_inside and continues_secret(text, span.start):
         excerpt = MASK * len(excerpt)
     return Problem(
         severity=flaw.severity,

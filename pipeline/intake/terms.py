@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import timedelta
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 import ada_url
@@ -39,7 +40,12 @@ def shown(text: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Ask whether one of the known words was meant; empty where none is near."""
-    close = get_close_matches(word[:SHOWN].lower(), tuple(known), 1)
+    return _nearest(word[:SHOWN].lower(), tuple(known))
+
+
+@lru_cache(maxsize=64)  # one slip often stands in every source
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    close = get_close_matches(word, known, 1)
     return f'did you mean "{close[0]}"?' if close else ""
 
 
