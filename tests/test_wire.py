@@ -272,12 +272,36 @@ def test_an_endless_head_stops_at_its_limit(tmp_path):
     assert message.anomalies == ("header-too-large",)
 
 
-def test_a_chunk_size_line_without_end_is_broken(tmp_path):
+FLOODS = {
+    "trailers without end": (b"0\r\n", b"X-More: y\r\n", "trailer-too-large"),
+    "one trailer without end": (b"0\r\nX: ", b"y" * 999, "trailer-too-large"),
+    "a chunk's size without end": (b"", b"1" * 999, "chunk-line-too-large"),
+    "a chunk extension without end": (b"5;a=", b"b" * 999, "chunk-line-too-large"),
+}
+
+
+@pytest.mark.parametrize(("start", "more", "anomaly"), FLOODS.values(), ids=FLOODS)
+def test_what_surrounds_the_chunks_has_its_limit(start, more, anomaly, tmp_path):
     recording = Recording(folder=tmp_path)
     recording.received(OK + b"Transfer-Encoding: chunked\r\n\r\n")
-    recording.received(b"1" * 20_000)
-    recording.closed()
-    assert "bad-chunk" in recording.message().anomalies
+    recording.received(b"5\r\nhello\r\n" + start)
+    while not recording.is_complete:
+        recording.received(more)
+        assert recording.size < HEAD_LIMIT + 2000
+    message = recording.message()
+    assert message.truncated == "length"
+    assert message.anomalies == (anomaly,)
+    assert b"".join(bytes(p) for p in message.payload()) == b"hello"
+    assert not message.may_keep_alive
+
+
+def test_a_giant_chunk_extension_is_no_better_for_coming_at_once(tmp_path):
+    recording = Recording(folder=tmp_path)
+    recording.received(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+    recording.received(b"5;a=" + b"b" * 20_000 + b"\r\nhello\r\n0\r\n\r\n")
+    message = recording.message()
+    assert message.anomalies == ("chunk-line-too-large",)
+    assert message.truncated == "length"
 
 
 def test_a_large_body_goes_to_disk_and_comes_back_whole(tmp_path):

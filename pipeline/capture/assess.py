@@ -106,6 +106,8 @@ ANOMALIES: dict[str, str] = {
     "missing-last-chunk": "truncated-disconnect",  # RFC 9112, 8
     "too-many-headers": "limit",
     "header-too-large": "limit",
+    "trailer-too-large": "limit",
+    "chunk-line-too-large": "limit",
     "interim-flood": "limit",
 }
 

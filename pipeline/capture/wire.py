@@ -124,14 +124,17 @@ class Chunks:
         self._line = b""
         self._left = 0  # of this chunk's data; -1 while its closing line end is due
         self._in_trailer = False
+        self._trailer = 0  # bytes of it
+        self._fields = 0  # lines of it
         self.is_done = False
         self.is_broken = False
+        self.flood = ""  # the anomaly, where more comes than any sender needs
         self.excess = 0  # bytes that came behind the end
 
     def feed(self, data: bytes) -> Iterator[memoryview]:
         """Take bytes of the message body; yield the payload bytes among them."""
         view, at = memoryview(data), 0
-        while at < len(data) and not self.is_broken:
+        while at < len(data) and not self.is_broken and not self.flood:
             if self.is_done:
                 self.excess += len(data) - at
                 return
@@ -147,12 +150,20 @@ class Chunks:
         end = data.find(b"\n", at)
         stop = len(data) if end < 0 else end + 1
         self._line += data[at:stop]
-        if end >= 0:
+        self._judge_length(stop - at, is_whole=end >= 0)
+        if end >= 0 and not self.flood:
             line, self._line = self._line.rstrip(b"\r\n"), b""
             self._take_line(line)
-        elif len(self._line) > SIZE_LINE_LIMIT:
-            self.is_broken = True
         return stop
+
+    def _judge_length(self, more: int, *, is_whole: bool) -> None:
+        """Hold trailers to the limits of a head, and a chunk's line to its own."""
+        if self._in_trailer:
+            self._trailer, self._fields = self._trailer + more, self._fields + is_whole
+            if self._trailer > HEAD_LIMIT or self._fields > LINE_LIMIT + 1:
+                self.flood = "trailer-too-large"
+        elif len(self._line) > SIZE_LINE_LIMIT:
+            self.flood = "chunk-line-too-large"
 
     def _take_line(self, line: bytes) -> None:
         if self._in_trailer:
@@ -405,6 +416,9 @@ class Recording:
             self.is_complete = self.is_complete or self._chunks.is_done
             if self._chunks.is_broken:
                 self._note("bad-chunk")
+            if self._chunks.flood:
+                self._note(self._chunks.flood)
+                self._stop(Truncation.LENGTH)
             if self._chunks.excess:
                 self._note("overlong")
         elif self._framing is Framing.CLOSE:
