@@ -347,6 +347,8 @@ class _Run:
         """Pack the run's own bag: plan, manifest, every outcome, every revisit."""
         order, run = self._order, self._run
         folder = self._store.stage(run.id)
+        revisits = self._revisits(folder, unchanged)
+        document = self._document(folder)
         outcome = outcome_of(
             run,
             self._sources,
@@ -354,9 +356,8 @@ class _Run:
             ended=self._clock.now(),
             run_bag=self._store.place(run.id, run.job, run.started),
             strict=order.strict,
+            artefacts=(*revisits, *document),
         )
-        revisits = self._revisits(folder, unchanged)
-        document = self._document(folder)
         packed_at = self._clock.now()
         described = provenance.run_describe(
             run,

@@ -14,6 +14,7 @@ from pipeline.capture.assess import is_news
 from pipeline.clock import stamp
 from pipeline.errors import Exit, first_exit
 from pipeline.model import (
+    Artefact,
     Bag,
     Capture,
     Change,
@@ -24,6 +25,7 @@ from pipeline.model import (
     Verdict,
 )
 from pipeline.packaging.rendering import Json
+from pipeline.packaging.story import artefact_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +55,12 @@ def outcome_of(
     ended: datetime,
     run_bag: Path,
     strict: bool,
+    artefacts: Sequence[Artefact] = (),
 ) -> Outcome:
-    """Tell a run as cli.md's contract has it, sources in the manifest's order."""
+    """Tell a run as cli.md's contract has it, sources in the manifest's order.
+
+    ``artefacts`` are the files of the run's own bag that came from elsewhere.
+    """
     exits = exits_of(kept, strict=strict)
     visited = {one.capture.source.id: one for one in kept}
     in_order = [visited[s.id] for s in sources if s.id in visited]
@@ -73,6 +79,7 @@ def outcome_of(
             ],
             "counts": {str(v): verdicts.count(v) for v in Verdict if v in verdicts},
             "run_bag": str(run_bag),
+            "artefacts": [artefact_json(one) for one in artefacts],
             "receipts": [],
             "exit": int(first_exit(exits)),
             "exits": [int(code) for code in exits],

@@ -8,12 +8,14 @@ sets beside each other what we find and what bagit finds.
 """
 
 import argparse
+import io
 import logging
 import os
 import re
 import shutil
 import signal
 import socket
+import tarfile
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -37,6 +39,7 @@ from baggery import (
 )
 
 from pipeline.model import Level, Severity
+from pipeline.packaging.serial import validate_serial
 from pipeline.packaging.validate import Report, validate
 
 HERE = Path(__file__).parent
@@ -63,6 +66,7 @@ class Case:
     base: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     during: Act = nothing  # done while the bag is being read
+    pack: Callable[[Path], bytes] | None = None  # makes an archive file of it
     git: bool = True  # git holds it, on every system
 
     def build(self, bag: Path) -> Path:
@@ -71,6 +75,10 @@ class Case:
         if bag.is_dir():
             seal(bag, self.base.get("algorithms", ALGORITHMS))
         self.after(bag)
+        if self.pack:
+            data = self.pack(bag)
+            shutil.rmtree(bag)
+            bag.write_bytes(data)
         return bag
 
     def judge(self, bag: Path) -> Report:
@@ -80,7 +88,8 @@ class Case:
         def progress(_done: int, _total: int) -> None:
             next(acts, nothing)(bag)
 
-        return validate(bag, progress=progress, **self.options)
+        judge = validate_serial if self.pack else validate
+        return judge(bag, progress=progress, **self.options)
 
 
 def both(path: bytes, data: bytes = b"x\n", *, prefix: bytes = b"") -> Act:
@@ -134,6 +143,19 @@ def files(*paths: bytes) -> dict[str, Any]:
 
 def fetch(text: bytes) -> Act:
     return write("fetch.txt", text)
+
+
+def tarred(*members: tuple[str, str]) -> Callable[[Path], bytes]:
+    """Make a tar of parts of a bag, each under some name."""
+
+    def pack(bag: Path) -> bytes:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as archive:
+            for name, path in members:
+                archive.add(bag / path, name)
+        return out.getvalue()
+
+    return pack
 
 
 def link(path: str, to: str) -> Act:
@@ -850,6 +872,19 @@ CASES = {
         base={"info": b"Note: %s\n" % (b"n" * 1000) * 1100}, errors="limit", git=False
     ),
     "limit_depth": Case(edit=deep, errors="limit", git=False),
+    # -------------------------------------------------------------------- archive files
+    "serialization_two-folders": Case(
+        pack=tarred(("bag", ""), ("other", "notes")),
+        errors="serialization",
+        at="other",
+        git=False,
+    ),
+    "serialization_twice-there": Case(
+        pack=tarred(("bag", ""), ("bag/bagit.txt", "bag-info.txt")),
+        errors="serialization",
+        at="bag/bagit.txt",
+        git=False,
+    ),
 }
 
 

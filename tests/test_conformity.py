@@ -13,7 +13,7 @@ from samples import ACCESSION, RUN, at
 from pipeline.fixity import write_file
 from pipeline.model import Severity
 from pipeline.packaging import bag, tagfiles
-from pipeline.packaging.conformity import RULES, Facts, check
+from pipeline.packaging.conformity import Facts, check
 from pipeline.packaging.label import bag_info, run_bag_info
 from pipeline.packaging.profile import (
     About,
@@ -23,6 +23,7 @@ from pipeline.packaging.profile import (
     TagRule,
     load,
 )
+from pipeline.packaging.rules import PROFILE
 from pipeline.packaging.walk import Kind, opened, walk
 
 IDENTIFIER = "http://example.org/profile-v1.json"
@@ -350,19 +351,19 @@ def test_a_bag_may_not_have(what):
     (one,) = check(replace(PLAIN, **rules), replace(FACTS, **facts))
     severity = WARNING if what in WARNINGS else ERROR
     assert (one.code, one.path, one.severity) == (code, path, severity)
-    assert one.clause == RULES[code].clause
+    assert one.clause == PROFILE[code].clause
     assert one.message
 
 
 def test_every_rule_is_broken_by_a_case():
-    assert {code for code, *_ in BROKEN.values()} == {*RULES}
+    assert {code for code, *_ in BROKEN.values()} == {*PROFILE}
 
 
-@pytest.mark.parametrize("code", RULES)
+@pytest.mark.parametrize("code", PROFILE)
 def test_every_rule_cites_the_specification(code):
     assert code.startswith("profile-")
-    assert RULES[code].clause.startswith("BagIt Profiles 1.4.0, ")
-    assert RULES[code].meaning
+    assert PROFILE[code].clause.startswith("BagIt Profiles 1.4.0, ")
+    assert PROFILE[code].meaning
 
 
 def test_everything_is_found_at_once():

@@ -3,6 +3,7 @@
 import errno
 import gc
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -41,6 +42,7 @@ from pipeline.holdings.disk import Disk
 from pipeline.holdings.store import Store
 from pipeline.intake import manifest
 from pipeline.model import Capture, Change, Manifest, Source, Verdict
+from pipeline.packaging.profile import load
 from pipeline.packaging.validate import validate
 from pipeline.warc import read
 
@@ -460,6 +462,15 @@ SHAPE = {
         }
     ],
     "run_bag": str,
+    "artefacts": [
+        {
+            "path": str,
+            "size": int,
+            "digests": {"sha256": str, "sha512": str},
+            "media_type": str,
+            "derived_from": str,
+        }
+    ],
     "receipts": [str],
     "exit": int,
     "exits": [int],
@@ -547,7 +558,7 @@ def test_an_unchanged_source_is_proved_in_the_run_bag_alone(desk):
         assert sources[name]["bag"] is None
     assert {bag["source"] for bag in again.told["bags"]} == {"gone", "cut", "dead"}
     assert desk.own("staging") == []
-    assert validate(again.run_bag).findings == ()
+    assert validate(again.run_bag, profile=load("muniment")).findings == ()
     assert bagit.Bag(str(again.run_bag)).validate()
     assert len(desk.bags()) == len(first.told["bags"]) + 1 + 3 + 1
 
@@ -568,6 +579,18 @@ def test_a_revisit_leads_back_to_the_response_that_is_kept(desk):
     assert revisit.field("WARC-Payload-Digest") == original.field("WARC-Payload-Digest")
     requests = [r.field("WARC-Concurrent-To") for r in records if r.type == "request"]
     assert revisit.field("WARC-Record-ID") in requests
+
+
+def test_a_revisit_that_is_cut_off_is_missed_even_where_no_manifest_tells(desk):
+    desk.run()
+    bag = desk.run().run_bag
+    warc, *_ = json.loads(metadata(bag, "run.json"))["artefacts"]
+    data = warc_of(bag).read_bytes()
+    assert (warc["path"], warc["size"]) == (job.WARC_PATH, len(data))
+    assert warc["digests"]["sha512"] == hashlib.sha512(data).hexdigest()
+    os.truncate(warc_of(bag), len(data) - 1)
+    found = {one.code for one in validate(bag).findings}
+    assert {"digest-mismatch", "oxum-mismatch", "warc-truncated"} <= found
 
 
 def test_the_index_of_the_revisits_leads_to_them(desk):

@@ -362,6 +362,7 @@ CARRIED = [
     name
     for name, one in CASES.items()
     if one.during is nothing
+    and one.pack is None
     and name not in {*UNCARRIED, *TWINS}
     and not name.startswith("special-file_")
 ]

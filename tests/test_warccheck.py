@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import sys
 import tracemalloc
 import zlib
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import samples
+from baggery import sound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from origins import FixedClock
@@ -25,10 +27,16 @@ from pipeline.capture.net import Contact, Reply
 from pipeline.capture.records import Note, Records
 from pipeline.capture.wire import Recording, Truncation
 from pipeline.fixity import Sink, digest_of
-from pipeline.model import Previous, Purpose, Verdict
+from pipeline.model import Level, Previous, Purpose, Verdict
 from pipeline.packaging import expected, gzipmembers, warccheck, warcrecord
 from pipeline.packaging.gzipmembers import TRAILER
+from pipeline.packaging.label import PROFILE
+from pipeline.packaging.parcel import Form
+from pipeline.packaging.rules import WARC
+from pipeline.packaging.serial import validate_serial, write
 from pipeline.packaging.story import capture_json
+from pipeline.packaging.tree import Folder
+from pipeline.packaging.validate import validate
 from pipeline.packaging.warccheck import CAPTURE_PATH, INDEX_PATH, RUN_PATH, WARC_PATH
 from pipeline.warc import GZIP_HEAD
 
@@ -646,7 +654,7 @@ def bag(sample, tmp_path):
 def checked(folder):
     root = os.open(folder, os.O_RDONLY)
     try:
-        return tuple(warccheck.check_bag(root))
+        return tuple(warccheck.check_bag(Folder(root)))
     finally:
         os.close(root)
 
@@ -680,17 +688,133 @@ def test_a_bag_of_a_run_has_no_story_and_may_have_no_warc(bag):
     assert checked(bag) == ()
     (bag / INDEX_PATH).unlink()
     (bag / WARC_PATH).unlink()
+    (bag / RUN_PATH).write_text('{"artefacts": []}')
     assert checked(bag) == ()
+
+
+def test_a_cut_behind_the_last_indexed_record_of_a_run_is_found(bag):
+    (bag / CAPTURE_PATH).rename(bag / RUN_PATH)
+    os.truncate(bag / WARC_PATH, (bag / WARC_PATH).stat().st_size - 1)
+    assert "warc-truncated" in codes(checked(bag))
+
+
+def test_a_run_that_tells_of_a_warc_must_have_it(bag):
+    (bag / CAPTURE_PATH).rename(bag / RUN_PATH)
+    (bag / INDEX_PATH).unlink()
+    (bag / WARC_PATH).unlink()
+    assert codes(checked(bag)) == {"warc-truncated"}
+
+
+def test_what_a_run_says_of_its_warc_must_be_true(bag):
+    story = json.loads((bag / CAPTURE_PATH).read_bytes())
+    (bag / CAPTURE_PATH).unlink()
+    for one in story["artefacts"]:
+        one["digests"] = {"sha256": "0" * 64}
+    (bag / RUN_PATH).write_text(json.dumps(story))
+    (found,) = checked(bag)
+    assert (found.code, "run.json says" in found.message) == ("warc-capture", True)
+    story["artefacts"] = []
+    (bag / RUN_PATH).write_text(json.dumps(story))
+    assert codes(checked(bag)) == {"warc-capture"}
+
+
+def test_a_capture_that_tells_of_no_warc_need_not_have_one(bag):
+    (bag / WARC_PATH).unlink()
+    (bag / INDEX_PATH).write_bytes(b"")
+    (bag / CAPTURE_PATH).write_text('{"exchanges": [], "artefacts": []}')
+    assert checked(bag) == ()
+
+
+# ------------------------------------------------------------------------ a whole bag
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """An info record and one answer, for what is done at every byte."""
+    visit = Visit(tmp_path_factory.mktemp("small"))
+    visit.answer(PAGE)
+    return visit.finish()
+
+
+def packed(folder, sample):
+    """A bag of ours around a sample, its manifests true of what is in it."""
+    files = {
+        WARC_PATH: sample.data,
+        INDEX_PATH: sample.index,
+        CAPTURE_PATH: json.dumps(sample.capture).encode(),
+    }
+    return sound(folder, files={path.encode(): data for path, data in files.items()})
+
+
+def test_every_flipped_byte_of_a_warc_in_a_bag_is_found(small, tmp_path):
+    bag = packed(tmp_path / "bag", small)
+    assert validate(bag).findings == ()
+    missed = []
+    with (bag / WARC_PATH).open("r+b", buffering=0) as file:
+        for at, byte in enumerate(small.data):
+            os.pwrite(file.fileno(), bytes([byte ^ 0xFF]), at)
+            if validate(bag).ok:
+                missed.append(at)
+            os.pwrite(file.fileno(), bytes([byte]), at)
+    assert missed == []
+    assert validate(bag).ok
+
+
+def test_every_truncation_is_found_even_by_manifests_made_around_it(small, tmp_path):
+    missed = []
+    for size in range(len(small.data)):
+        bag = packed(tmp_path / f"bag-{size}", replace(small, data=small.data[:size]))
+        if codes(validate(bag).findings) <= {"bag-info"}:
+            missed.append(size)
+        shutil.rmtree(bag)
+    assert missed == []
+
+
+@pytest.mark.parametrize("form", Form)
+def test_a_warc_is_read_in_an_archive_file_too(sample, tmp_path, form):
+    whole = packed(tmp_path / "whole", sample)
+    short = packed(tmp_path / "short", replace(sample, data=sample.data[:-1]))
+    for bag in (whole, short):
+        write(bag, tmp_path / f"{bag.name}.{form}", form)
+    assert validate_serial(tmp_path / f"whole.{form}").ok
+    found = validate_serial(tmp_path / f"short.{form}").findings
+    assert "warc-truncated" in codes(found)
+    assert found == validate(short).findings
+
+
+NOT_OURS = {
+    "another level": ({}, {"level": Level.COMPLETE}),
+    "a stranger's WARC": ({CAPTURE_PATH: None}, {}),
+    "a WARC without an index": ({INDEX_PATH: None}, {}),
+}
+
+
+@pytest.mark.parametrize(("change", "options"), NOT_OURS.values(), ids=NOT_OURS)
+def test_what_is_not_ours_or_not_asked_for_is_not_read(
+    change, options, sample, tmp_path
+):
+    files = {WARC_PATH: b"", INDEX_PATH: b"", CAPTURE_PATH: b""} | change
+    told = {path.encode(): data for path, data in files.items() if data is not None}
+    assert validate(sound(tmp_path / "bag", files=told), **options).ok
+
+
+def test_a_bag_that_names_our_profile_is_ours_whatever_it_lacks(sample, tmp_path):
+    info = (
+        b"Bagging-Date: 2026-09-24\nBagIt-Profile-Identifier: %s\n" % PROFILE.encode()
+    )
+    capture = json.dumps(sample.capture).encode()
+    bag = sound(tmp_path / "bag", files={CAPTURE_PATH.encode(): capture}, info=info)
+    assert codes(validate(bag).findings) == {"warc-truncated"}
 
 
 def test_every_code_that_is_told_has_its_rule(sample):
     names = ("expected", "gzipmembers", "warcrecord", "warccheck")
     folder = Path(warccheck.__file__).parent
     text = "".join((folder / f"{name}.py").read_text() for name in names)
-    used = set(re.findall(r'"(warc-[a-z-]+)"', text)) & set(warccheck.RULES)
-    assert used == set(warccheck.RULES)
+    used = set(re.findall(r'"(warc-[a-z-]+)"', text)) & set(WARC)
+    assert used == set(WARC)
     (found,) = sample.findings(sample.data + b"\0", capture=None)
-    rule = warccheck.RULES[found.code]
+    rule = WARC[found.code]
     assert (found.path, found.clause, found.severity) == (WARC_PATH, rule.clause, rule.severity)  # fmt: skip
 
 

@@ -182,6 +182,7 @@ def _rename_twins(held: Holdings, verdicts: Verdicts) -> None:
     """Take a file for the listed one where only the Unicode form changed (6.1.1.3)."""
     inventory = held.inventory
     odd = [row for row, path in enumerate(inventory.paths) if not path.isascii()]
+    odd.sort(key=inventory.paths.__getitem__)  # not as the file system has them
     unlisted: dict[bytes, int] = {}
     for row in odd:
         if inventory.sizes[row] != ABSENT and not _listing(held.columns, row):
@@ -240,13 +241,15 @@ def _twins(inventory: Inventory) -> Iterator[tuple[bytes, bytes]]:
             slots[slot] = 1
     if not are_shared:
         return
-    first: dict[bytes, bytes] = {}
+    alike: dict[bytes, set[bytes]] = {}
     for path in _names(inventory):
         folded = names.folded(path)
         if slots[hash(folded) & (size - 1)] > 1:
-            other = first.setdefault(folded, path)
-            if other != path:
-                yield other, path
+            alike.setdefault(folded, set()).add(path)
+    for folded in sorted(alike):  # not as the file system has them
+        first, *others = sorted(alike[folded])
+        for other in others:
+            yield first, other
 
 
 def _names(inventory: Inventory) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from pipeline.model import Finding, Severity
+from pipeline.model import Finding
 from pipeline.packaging.names import show
 from pipeline.packaging.profile import (
     IDENTIFIER,
@@ -21,59 +21,11 @@ from pipeline.packaging.profile import (
     TagRule,
     covering,
 )
-from pipeline.packaging.rules import ERROR, WARNING, Rule
+from pipeline.packaging.rules import ERROR, WARNING, finding
 from pipeline.packaging.tagfiles import Tags, parse_manifest_name, tagged
 
 MOST = 1000  # findings of one code; the rest are counted
 _NAMED = 12  # things a message names; the rest are counted
-_SPECIFICATION = "BagIt Profiles 1.4.0"
-
-
-def _rule(field_: str, meaning: str, severity: Severity = ERROR) -> Rule:
-    clause = f"{_SPECIFICATION}, {field_}"
-    return Rule(clause=clause, meaning=meaning, severity=severity)
-
-
-RULES = {
-    "profile-identifier": _rule(IDENTIFIER, "bag-info.txt does not name the profile"),
-    "profile-version": _rule("Accept-BagIt-Version", "a version of BagIt not accepted"),
-    "profile-serialization": _rule(
-        "Serialization", "one file where a folder is wanted, or the other way round"
-    ),
-    "profile-accept-serialization": _rule(
-        "Accept-Serialization", "one file, of a format not accepted"
-    ),
-    "profile-fetch-allowed": _rule("Allow-Fetch.txt", "fetch.txt, which is refused"),
-    "profile-fetch-required": _rule("Fetch.txt-Required", "no fetch.txt"),
-    "profile-data-empty": _rule("Data-Empty", "a payload, which is refused"),
-    "profile-bag-info-required": _rule("Bag-Info", "a required label is absent"),
-    "profile-bag-info-recommended": _rule(
-        "Bag-Info", "a recommended label is absent", WARNING
-    ),
-    "profile-bag-info-value": _rule("Bag-Info", "a value that is not accepted"),
-    "profile-bag-info-repeatable": _rule("Bag-Info", "a label that stands twice"),
-    "profile-manifest-required": _rule("Manifests-Required", "a manifest is absent"),
-    "profile-manifest-allowed": _rule("Manifests-Allowed", "a manifest is refused"),
-    "profile-tag-manifest-required": _rule(
-        "Tag-Manifests-Required", "a tag manifest is absent"
-    ),
-    "profile-tag-manifest-allowed": _rule(
-        "Tag-Manifests-Allowed", "a tag manifest is refused"
-    ),
-    "profile-tag-file-required": _rule("Tag-Files-Required", "a tag file is absent"),
-    "profile-tag-file-allowed": _rule("Tag-Files-Allowed", "a tag file is refused"),
-    "profile-payload-required": _rule(
-        "Payload-Files-Required", "a payload file or folder is absent"
-    ),
-    "profile-payload-allowed": _rule(
-        "Payload-Files-Allowed", "a payload file is refused"
-    ),
-    "profile-dormant-field": _rule(
-        "BagIt-Profile-Version",
-        "a rule of the profile that is newer than the version it declares",
-        WARNING,
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,21 +65,8 @@ def check(profile: Profile, facts: Facts, *, most: int = MOST) -> tuple[Finding,
         if made[one.code] <= most:
             kept.append(one)
     more = ((code, count - most) for code, count in made.items() if count > most)
-    kept += (_found(code, "", f"{count} more such findings") for code, count in more)
+    kept += (finding(code, "", f"{count} more such findings") for code, count in more)
     return tuple(kept)
-
-
-def _found(
-    code: str, path: str, message: str, *, severity: Severity | None = None
-) -> Finding:
-    rule = RULES[code]
-    return Finding(
-        code=code,
-        severity=severity or rule.severity,
-        path=path,
-        message=message,
-        clause=rule.clause,
-    )
 
 
 def _quoted(value: str) -> str:
@@ -155,7 +94,7 @@ def _identifier(profile: Profile, facts: Facts) -> Iterator[Finding]:
     found = ", ".join(_quoted(one) for one in named) or "none"
     message = f"expected {IDENTIFIER} {profile.about.identifier!r}, found {found}"
     severity = WARNING if is_free else ERROR
-    yield _found("profile-identifier", facts.info_file, message, severity=severity)
+    yield finding("profile-identifier", facts.info_file, message, severity=severity)
 
 
 def _version(profile: Profile, facts: Facts) -> Iterator[Finding]:
@@ -163,7 +102,7 @@ def _version(profile: Profile, facts: Facts) -> Iterator[Finding]:
         accepted = _either(profile.accept_versions)
         found = _quoted(facts.version)
         message = f"expected BagIt-Version to be of {accepted}, found {found}"
-        yield _found("profile-version", "bagit.txt", message)
+        yield finding("profile-version", "bagit.txt", message)
 
 
 def _serialization(profile: Profile, facts: Facts) -> Iterator[Finding]:
@@ -173,13 +112,13 @@ def _serialization(profile: Profile, facts: Facts) -> Iterator[Finding]:
         return
     if not form and wanted is Serialization.REQUIRED:
         message = f"expected one file, of {_either(accepted)}; found a folder"
-        yield _found("profile-serialization", "", message)
+        yield finding("profile-serialization", "", message)
     elif form and wanted is Serialization.FORBIDDEN:
         message = f"expected a folder, found one file, {_quoted(form)}"
-        yield _found("profile-serialization", "", message)
+        yield finding("profile-serialization", "", message)
     elif form and accepted and _media_type(form) not in map(_media_type, accepted):
         message = f"expected one of {_either(accepted)}, found {_quoted(form)}"
-        yield _found("profile-accept-serialization", "", message)
+        yield finding("profile-accept-serialization", "", message)
 
 
 _MEDIA_TYPES = {  # other names of the same; application/tar is registered nowhere
@@ -202,10 +141,10 @@ def _media_type(name: str) -> str:
 def _fetch(profile: Profile, facts: Facts) -> Iterator[Finding]:
     if facts.fetch is None and profile.fetch_required:
         message = "expected fetch.txt, found none"
-        yield _found("profile-fetch-required", "fetch.txt", message)
+        yield finding("profile-fetch-required", "fetch.txt", message)
     if facts.fetch is not None and not profile.allow_fetch:
         message = "expected no fetch.txt; complete the bag and take it out"
-        yield _found("profile-fetch-allowed", "fetch.txt", message)
+        yield finding("profile-fetch-allowed", "fetch.txt", message)
 
 
 def _data_empty(profile: Profile, facts: Facts) -> Iterator[Finding]:
@@ -213,14 +152,14 @@ def _data_empty(profile: Profile, facts: Facts) -> Iterator[Finding]:
     if profile.data_empty and not is_empty:
         wanted = "expected data/ to hold nothing or one file of no bytes"
         message = f"{wanted}, found {facts.files} with {facts.bytes} bytes"
-        yield _found("profile-data-empty", "data", message)
+        yield finding("profile-data-empty", "data", message)
 
 
 def _dormant(profile: Profile, _facts: Facts) -> Iterator[Finding]:
     version = ".".join(str(part) for part in profile.about.specification)
     for key in profile.dormant:
         message = f"{key} was not checked: the profile declares version {version}"
-        yield _found("profile-dormant-field", "", message)
+        yield finding("profile-dormant-field", "", message)
 
 
 # --------------------------------------------------------------------------- metadata
@@ -241,22 +180,22 @@ def _tag(rule: TagRule, tags: Tags, file: str) -> Iterator[Finding]:
     label = _quoted(rule.label)
     if not values and rule.required:
         message = f"expected {label}, found none"
-        yield _found("profile-bag-info-required", file, message)
+        yield finding("profile-bag-info-required", file, message)
     elif not values and rule.recommended:
         message = f"{label} is recommended, found none"
-        yield _found("profile-bag-info-recommended", file, message)
+        yield finding("profile-bag-info-recommended", file, message)
     if len(values) > 1 and not rule.repeatable:
         message = f"expected {label} once, found {len(values)} of it"
-        yield _found("profile-bag-info-repeatable", file, message)
+        yield finding("profile-bag-info-repeatable", file, message)
     for value in values:
         if rule.values and value not in rule.values:
             accepted = _either(rule.values)
             message = f"expected {label} to be of {accepted}; found {_quoted(value)}"
-            yield _found("profile-bag-info-value", file, message)
+            yield finding("profile-bag-info-value", file, message)
         elif not value.strip() and (rule.required or not rule.empty_ok):
             severity = WARNING if rule.empty_ok else ERROR
             message = f"expected {label} to say something, found it empty"
-            yield _found("profile-bag-info-value", file, message, severity=severity)
+            yield finding("profile-bag-info-value", file, message, severity=severity)
 
 
 # ------------------------------------------------------------------ manifests, files
@@ -275,14 +214,14 @@ def _manifests(profile: Profile, facts: Facts) -> Iterator[Finding]:
                 message = (
                     f"expected a {kind} by {_quoted(one)}, found {_either(present)}"
                 )
-                yield _found(f"profile-{kind}-required", file, message)
+                yield finding(f"profile-{kind}-required", file, message)
         for one in () if choice.allowed is None else present:
             if one not in (choice.allowed or ()):
                 file = show(f"{prefix}-{one}.txt".encode())
                 message = (
                     f"expected {_either(choice.allowed or ())}, found {_quoted(one)}"
                 )
-                yield _found(f"profile-{kind}-allowed", file, message)
+                yield finding(f"profile-{kind}-allowed", file, message)
 
 
 def _tag_files(profile: Profile, facts: Facts) -> Iterator[Finding]:
@@ -330,14 +269,14 @@ def _paths(
         if not (allows_all or is_allowed(path) or is_exempt(path)):
             allowed = _either(choice.allowed or ())
             message = f"it is refused; allowed are {allowed}"
-            yield _found(f"profile-{kind}-allowed", show(path), message)
+            yield finding(f"profile-{kind}-allowed", show(path), message)
     for path in folders if above else ():
         above -= _holding(above, path)
     missing = above | {one for one in absent if not one.endswith(b"/")}
     for path in sorted(missing):
         what = "folder with something in it" if path in above else "file"
         message = f"expected a {what}, found none"
-        yield _found(f"profile-{kind}-required", show(path), message)
+        yield finding(f"profile-{kind}-required", show(path), message)
 
 
 def _holding(folders: set[bytes], path: bytes) -> set[bytes]:

@@ -127,44 +127,16 @@ class Index:
 class Story:
     """The exchanges of capture.json, each record of theirs waiting to be found."""
 
-    def __init__(self, capture: dict[str, Any], *, path: str) -> None:
+    def __init__(self, capture: dict[str, Any]) -> None:
         self._records: dict[int, _Told] = {}
         self._heads: set[int] = set()
         self.faults: list[Fault] = []
         for number, exchange in enumerate(_dicts(capture.get("exchanges")), 1):
             self._read(exchange, f"exchange {number}")
-        artefacts = _dicts(capture.get("artefacts"))
-        self._artefact = next((a for a in artefacts if a.get("path") == path), {})
-        if not self._artefact:
-            self._say(f"its artefacts do not name {path}")
-        digests = self._artefact.get("digests")
-        self._digests = digests if isinstance(digests, dict) else {}
-        if self._artefact and not self.hash():
-            self._say(f"it tells neither sha256 nor sha512 of {path}")
 
     def method(self, offset: int) -> str:
         """Return the method of the request whose response stands at an offset."""
         return "HEAD" if offset in self._heads else "GET"
-
-    def hash(self) -> "hashlib._Hash | None":
-        """Return a hash to take of the whole file, where its digest is told."""
-        name = next((one for one in DIGESTS if one in self._digests), None)
-        return hashlib.new(name) if name else None
-
-    def whole(self, size: int, digest: "hashlib._Hash | None") -> Iterator[Fault]:
-        """Compare the whole file with what was told when it was made."""
-        told = _number(self._artefact.get("size"))
-        if told is not None and size < told:
-            message = f"the file is {size} bytes, capture.json says {told}"
-            yield Fault("warc-truncated", f"{message}: {told - size} are gone")
-        elif self._artefact and size != told:
-            said = shown(self._artefact.get("size"))
-            message = f"the file is {size} bytes, capture.json says {said}"
-            yield Fault("warc-capture", message)
-        elif digest and digest.hexdigest() != self._digests[digest.name]:
-            said = f"its {digest.name} is {digest.hexdigest()}"
-            told_hex = shown(self._digests[digest.name])
-            yield Fault("warc-capture", f"{said}, capture.json says {told_hex}")
 
     def meet(self, seen: Seen) -> Iterator[Fault]:
         """Compare a record with the exchange that names it."""
@@ -198,6 +170,52 @@ class Story:
 
     def _say(self, message: str) -> None:
         self.faults.append(Fault("warc-capture", f"capture.json: {message}"))
+
+
+class Whole:
+    """What capture.json, or run.json, says of the file as a whole."""
+
+    def __init__(
+        self, told: dict[str, Any], *, path: str, file: str = "capture.json"
+    ) -> None:
+        self._file = file
+        artefacts = _dicts(told.get("artefacts"))
+        self._artefact = next((a for a in artefacts if a.get("path") == path), {})
+        digests = self._artefact.get("digests")
+        self._digests = digests if isinstance(digests, dict) else {}
+        self.faults: list[Fault] = []
+        if not self._artefact:
+            self._say(f"its artefacts do not name {path}")
+        elif not self.hash():
+            self._say(f"it tells neither sha256 nor sha512 of {path}")
+
+    @property
+    def is_told(self) -> bool:
+        """Tell whether anything is said of it."""
+        return bool(self._artefact)
+
+    def hash(self) -> "hashlib._Hash | None":
+        """Return a hash to take of the whole file, where its digest is told."""
+        name = next((one for one in DIGESTS if one in self._digests), None)
+        return hashlib.new(name) if name else None
+
+    def compare(self, size: int, digest: "hashlib._Hash | None") -> Iterator[Fault]:
+        """Compare the whole file with what was told when it was made."""
+        told = _number(self._artefact.get("size"))
+        if told is not None and size < told:
+            message = f"the file is {size} bytes, {self._file} says {told}"
+            yield Fault("warc-truncated", f"{message}: {told - size} are gone")
+        elif self._artefact and size != told:
+            said = shown(self._artefact.get("size"))
+            message = f"the file is {size} bytes, {self._file} says {said}"
+            yield Fault("warc-capture", message)
+        elif digest and digest.hexdigest() != self._digests[digest.name]:
+            said = f"its {digest.name} is {digest.hexdigest()}"
+            told_hex = shown(self._digests[digest.name])
+            yield Fault("warc-capture", f"{said}, {self._file} says {told_hex}")
+
+    def _say(self, message: str) -> None:
+        self.faults.append(Fault("warc-capture", f"{self._file}: {message}"))
 
 
 def _facts(

@@ -13,13 +13,11 @@ from typing import NamedTuple
 
 from pipeline.errors import FixityError
 from pipeline.model import Finding, Severity
-from pipeline.packaging import names
+from pipeline.packaging import names, rules
 from pipeline.packaging.names import show
-from pipeline.packaging.rules import RULES
 from pipeline.packaging.walk import Entry, Kind
 
 SERIALIZATION = "serialization"  # the code for what only an archive file can have
-CLAUSE = "RFC 8493 4"
 MOST_TOLD = 100  # findings on one archive; it is rejected by the first
 LONGEST_PATH = 4096 - 512  # bytes: what Linux opens at once, less where it is put
 LONGEST_PART = 255  # bytes, on nearly every file system
@@ -89,14 +87,7 @@ class RejectedError(FixityError):
 
 def finding(code: str, path: bytes, message: str) -> Finding:
     """Make a finding on an archive file; whatever its code, it is an error."""
-    clause = RULES[code].clause if code in RULES else CLAUSE
-    return Finding(
-        code=code,
-        severity=Severity.ERROR,
-        path=show(path),
-        message=message,
-        clause=clause,
-    )
+    return rules.finding(code, show(path), message, severity=Severity.ERROR)
 
 
 class Judge:

@@ -24,7 +24,7 @@ class Rule:
     strict: bool = False  # an error under our own profile
 
 
-RULES = {
+BAG = {
     "not-a-bag": Rule(clause="RFC 8493 2.1", meaning="a required element is absent"),
     "bagit-txt": Rule(
         clause="RFC 8493 2.1.1", meaning="the declaration is not exactly its two lines"
@@ -120,7 +120,110 @@ RULES = {
         clause="RFC 8493 2.2.3", meaning="a payload file still to be fetched"
     ),
     "limit": Rule(clause="RFC 8493 5", meaning="a limit of this reader was reached"),
+    "serialization": Rule(
+        clause="RFC 8493 4",
+        meaning="an archive file that is not one folder, or may be read in two ways",
+    ),
 }
+
+WARC = {  # of our own bags
+    "warc-junk": Rule(
+        clause="WARC 1.1 D.2", meaning="bytes that belong to no gzip member"
+    ),
+    "warc-gzip": Rule(
+        clause="RFC 1952 2.3", meaning="a gzip member that is not in canonical form"
+    ),
+    "warc-damaged": Rule(
+        clause="RFC 1952 2.3.1",
+        meaning="a member that cannot be inflated, or whose CRC or size is wrong",
+    ),
+    "warc-truncated": Rule(
+        clause="RFC 1952 2.2", meaning="the file ends before it should"
+    ),
+    "warc-framing": Rule(
+        clause="WARC 1.1 4", meaning="a member that is not exactly one whole record"
+    ),
+    "warc-field": Rule(
+        clause="WARC 1.1 5", meaning="a field absent, repeated or malformed"
+    ),
+    "warc-record-id": Rule(clause="WARC 1.1 5.2", meaning="two records of one name"),
+    "warc-block-digest": Rule(
+        clause="WARC 1.1 5.8", meaning="a block is not what its digest says"
+    ),
+    "warc-payload-digest": Rule(
+        clause="WARC 1.1 5.9", meaning="a payload is not what its digest says"
+    ),
+    "warc-reference": Rule(
+        clause="WARC 1.1 5.7", meaning="a record named by another is not there"
+    ),
+    "warc-warcinfo": Rule(
+        clause="WARC 1.1 6.2", meaning="the first record does not describe the file"
+    ),
+    "warc-revisit": Rule(
+        clause="WARC 1.1 6.7.2", meaning="a revisit that is not as its profile wants"
+    ),
+    "warc-index": Rule(
+        clause="CDXJ 0.1.0", meaning="index.cdxj and the WARC tell different things"
+    ),
+    "warc-capture": Rule(
+        clause="muniment-capture/1",
+        meaning="capture.json, or run.json, and the WARC tell different things",
+    ),
+    "warc-limit": Rule(clause="WARC 1.1 4", meaning="a limit of this reader"),
+}
+
+
+def _agreed(field: str, meaning: str, severity: Severity = ERROR) -> Rule:
+    clause = f"BagIt Profiles 1.4.0, {field}"
+    return Rule(clause=clause, meaning=meaning, severity=severity)
+
+
+PROFILE = {
+    "profile-identifier": _agreed(
+        "BagIt-Profile-Identifier", "bag-info.txt does not name the profile"
+    ),
+    "profile-version": _agreed(
+        "Accept-BagIt-Version", "a version of BagIt not accepted"
+    ),
+    "profile-serialization": _agreed(
+        "Serialization", "one file where a folder is wanted, or the other way round"
+    ),
+    "profile-accept-serialization": _agreed(
+        "Accept-Serialization", "one file, of a format not accepted"
+    ),
+    "profile-fetch-allowed": _agreed("Allow-Fetch.txt", "fetch.txt, which is refused"),
+    "profile-fetch-required": _agreed("Fetch.txt-Required", "no fetch.txt"),
+    "profile-data-empty": _agreed("Data-Empty", "a payload, which is refused"),
+    "profile-bag-info-required": _agreed("Bag-Info", "a required label is absent"),
+    "profile-bag-info-recommended": _agreed(
+        "Bag-Info", "a recommended label is absent", WARNING
+    ),
+    "profile-bag-info-value": _agreed("Bag-Info", "a value that is not accepted"),
+    "profile-bag-info-repeatable": _agreed("Bag-Info", "a label that stands twice"),
+    "profile-manifest-required": _agreed("Manifests-Required", "a manifest is absent"),
+    "profile-manifest-allowed": _agreed("Manifests-Allowed", "a manifest is refused"),
+    "profile-tag-manifest-required": _agreed(
+        "Tag-Manifests-Required", "a tag manifest is absent"
+    ),
+    "profile-tag-manifest-allowed": _agreed(
+        "Tag-Manifests-Allowed", "a tag manifest is refused"
+    ),
+    "profile-tag-file-required": _agreed("Tag-Files-Required", "a tag file is absent"),
+    "profile-tag-file-allowed": _agreed("Tag-Files-Allowed", "a tag file is refused"),
+    "profile-payload-required": _agreed(
+        "Payload-Files-Required", "a payload file or folder is absent"
+    ),
+    "profile-payload-allowed": _agreed(
+        "Payload-Files-Allowed", "a payload file is refused"
+    ),
+    "profile-dormant-field": _agreed(
+        "BagIt-Profile-Version",
+        "a rule of the profile that is newer than the version it declares",
+        WARNING,
+    ),
+}
+
+RULES = BAG | WARC | PROFILE
 
 
 def finding(

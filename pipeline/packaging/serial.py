@@ -29,8 +29,9 @@ from pipeline.packaging.members import (
 )
 from pipeline.packaging.names import show
 from pipeline.packaging.parcel import Form, Parcel, folder_members, looked_into
+from pipeline.packaging.profile import Profile
 from pipeline.packaging.rules import Verdicts
-from pipeline.packaging.validate import Report, check, concluded
+from pipeline.packaging.validate import Report, check, concluded, is_ours
 from pipeline.packaging.walk import Kind, closed, opened
 
 MEDIA_TYPES = {
@@ -174,6 +175,7 @@ def validate_serial(
     path: Path,
     *,
     level: Level = Level.FULL,
+    profile: Profile | None = None,
     strict_profile: bool = False,
     limit: int = 10_000,
     progress: Progress = _silent,
@@ -184,11 +186,14 @@ def validate_serial(
     A file that is rejected whole is a report with the reasons alone. Raises
     StorageError and UsageError where the path cannot be read at all.
     """
-    verdicts = Verdicts(limit=limit, strict=strict_profile)
+    verdicts = Verdicts(limit=limit, strict=strict_profile or is_ours(profile))
     report = Report(path=path, level=level)
     try:
         with looked_into(path, limits=limits) as parcel:
-            report = check(parcel, report, verdicts, progress)
+            form = MEDIA_TYPES[parcel.contents.form] if parcel.contents.form else ""
+            report = check(
+                parcel, report, verdicts, progress, profile=profile, serialization=form
+            )
             _say_damaged(parcel, verdicts)
     except RejectedError as error:
         return replace(report, findings=error.findings)

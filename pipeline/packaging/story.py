@@ -56,7 +56,7 @@ def capture_json(accession: Accession) -> dict[str, Json]:
         "exchanges": [_exchange(exchange) for exchange in capture.exchanges],
         "requisites": told(capture.requisites),
         "quotes": [_quote(sighting) for sighting in capture.quotes],
-        "artefacts": [_artefact(artefact) for artefact in capture.artefacts],
+        "artefacts": [artefact_json(artefact) for artefact in capture.artefacts],
         "previous": _previous(accession.previous),
         "notes": told(capture.notes),
         "operator": told(run.operator),
@@ -123,7 +123,8 @@ def _quote(sighting: QuoteSighting) -> Json:
     }
 
 
-def _artefact(artefact: Artefact) -> Json:
+def artefact_json(artefact: Artefact) -> Json:
+    """Tell a file with its size and digests."""
     return {
         "path": readable(artefact.path),
         "size": artefact.size,

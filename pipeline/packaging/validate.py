@@ -2,8 +2,9 @@
 
 A bag is a stranger's. It is walked and read beneath one directory descriptor, no link
 is followed, nothing but regular files is opened, memory grows with the number of paths
-alone, and what cannot be read is a finding like any other. Checks of seals, of the
-custody log and of WARC files stand elsewhere and add to the findings.
+alone, and what cannot be read is a finding like any other. In a bag of ours its WARC
+is read record by record as well; what a profile asks is asked at every level. Checks
+of seals and of the custody log stand elsewhere and add to the findings.
 """
 
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from pipeline.errors import StorageError
 from pipeline.model import Finding, Level, Severity
-from pipeline.packaging import tagfiles
+from pipeline.packaging import conformity, label, tagfiles, warccheck
 from pipeline.packaging.agreement import Progress, check_digests
 from pipeline.packaging.completeness import (
     Holdings,
@@ -21,14 +22,21 @@ from pipeline.packaging.completeness import (
     check_completeness,
     check_names,
 )
-from pipeline.packaging.contents import PAYLOAD, Column, Inventory, survey
+from pipeline.packaging.contents import ABSENT, PAYLOAD, Column, Inventory, survey
 from pipeline.packaging.encoding import Recoder, lines
 from pipeline.packaging.listing import Reader
 from pipeline.packaging.names import show
+from pipeline.packaging.profile import IDENTIFIER, Profile
 from pipeline.packaging.rules import Verdicts
 from pipeline.packaging.tree import Folder, Tree
 from pipeline.packaging.walk import opened, reason
 
+_OURS = (  # the first two, and one of the others
+    warccheck.WARC_PATH.encode(),
+    warccheck.INDEX_PATH.encode(),
+    warccheck.CAPTURE_PATH.encode(),
+    warccheck.RUN_PATH.encode(),
+)
 LARGEST_DECLARATION = 1 << 12  # bytes; two lines take sixty
 
 
@@ -54,21 +62,24 @@ def validate(
     path: Path,
     *,
     level: Level = Level.FULL,
+    profile: Profile | None = None,
     strict_profile: bool = False,
     limit: int = 10_000,
     progress: Progress = _silent,
 ) -> Report:
     """Check a bag in a folder and report everything that is wrong with it.
 
-    ``strict_profile`` makes errors of what our own bags never have. ``progress`` hears
-    of bytes digested and bytes to digest. ``limit`` bounds the findings; what is left
-    out is counted in one more, ``limit``.
+    ``profile`` is what the bag is held to as well; our own, or ``strict_profile``,
+    makes errors of what our own bags never have. ``progress`` hears of bytes digested
+    and bytes to digest. ``limit`` bounds the findings; what is left out is counted in
+    one more, ``limit``.
     """
-    verdicts = Verdicts(limit=limit, strict=strict_profile)
+    verdicts = Verdicts(limit=limit, strict=strict_profile or is_ours(profile))
     report = Report(path=path, level=level)
     try:
         with opened(path) as root:
-            report = check(Folder(root), report, verdicts, progress)
+            tree = Folder(root)
+            report = check(tree, report, verdicts, progress, profile=profile)
     except OSError as error:
         message = f"expected a folder to look into, found: {reason(error)}"
         verdicts.add("not-a-bag", "", message)
@@ -76,15 +87,30 @@ def validate(
 
 
 def check(
-    tree: Tree, report: Report, verdicts: Verdicts, progress: Progress = _silent
+    tree: Tree,
+    report: Report,
+    verdicts: Verdicts,
+    progress: Progress = _silent,
+    *,
+    profile: Profile | None = None,
+    serialization: str = "",
 ) -> Report:
     """Check a bag as deeply as a report says, wherever its files stand.
 
-    The findings go into ``verdicts``, to be ``concluded``; what the bag is comes back.
+    ``serialization`` is the media type of the one file it stands in, if it does. The
+    findings go into ``verdicts``, to be ``concluded``; what the bag is comes back.
     """
     bag = _Bag(tree, verdicts)
     bag.check(report.level, progress)
+    if profile is not None:
+        facts = bag.facts(profile, serialization)
+        verdicts.extend(conformity.check(profile, facts))
     return bag.told(report)
+
+
+def is_ours(profile: Profile | None) -> bool:
+    """Tell whether a profile is our own, under which more is an error."""
+    return profile is not None and profile.about.identifier == label.PROFILE
 
 
 def concluded(report: Report, verdicts: Verdicts) -> Report:
@@ -127,6 +153,8 @@ class _Bag:
         self._manifests = _manifests(self._inventory)
         self._declared = self._declaration()
         self._files, self._bytes = self._extent()
+        self._tags: tagfiles.Tags = ()
+        self._fetches: dict[int, int | None] = {}
 
     def check(self, level: Level, progress: Progress) -> None:
         """Check as deeply as asked."""
@@ -142,22 +170,60 @@ class _Bag:
             fetches=reader.fetches(self._lines("fetch.txt")),
             strict=strict,
         )
+        self._fetches = held.fetches
         check_algorithms(held, self._verdicts)
         check_completeness(held, self._verdicts)
         check_names(self._inventory, self._verdicts)
         if level is Level.FULL:
             check_digests(self._tree, held, self._verdicts, progress)
+            if self._is_one_of_ours():
+                self._verdicts.extend(warccheck.check_bag(self._tree))
+
+    def facts(self, profile: Profile, serialization: str) -> conformity.Facts:
+        """Tell what a profile may ask; payload still to be fetched counts as there."""
+        held = self._inventory
+        fetched = (held.paths[row] for row in self._fetches if held.sizes[row] < 0)
+        return conformity.Facts(
+            version=self._declared.version,
+            info=self._tags,
+            info_file=self._declared.info_file,
+            other_info=tuple(self._other_info(profile)),
+            manifests=self._algorithms(is_tag=False),
+            tag_manifests=self._algorithms(is_tag=True),
+            tag_files=(one for one in self._there() if not one.startswith(PAYLOAD)),
+            payload=(one for one in self._there() if one.startswith(PAYLOAD)),
+            folders=held.folders,
+            fetch=fetched if held.is_present(b"fetch.txt") else None,
+            files=self._files,
+            bytes=self._bytes,
+            serialization=serialization,
+        )
 
     def told(self, report: Report) -> Report:
         """Tell in a report what the bag is."""
-        payload = {one.algorithm for one in self._manifests if not one.is_tag}
+        payload = sorted({*self._algorithms(is_tag=False)})
         return replace(
             report,
             version=self._declared.version,
-            algorithms=tuple(show(one.encode()) for one in sorted(payload)),
+            algorithms=tuple(show(one.encode()) for one in payload),
             files=self._files,
             bytes=self._bytes,
         )
+
+    def _is_one_of_ours(self) -> bool:
+        """Tell a bag that we made: by its profile, or by what stands in it."""
+        if label.PROFILE in tagfiles.tagged(self._tags, IDENTIFIER):
+            return True
+        is_here = [self._inventory.is_present(path) for path in _OURS]
+        return all(is_here[:2]) and any(is_here[2:])
+
+    def _there(self) -> Iterator[bytes]:
+        """Yield the paths of the files that stand in the bag."""
+        rows = zip(self._inventory.paths, self._inventory.sizes, strict=True)
+        return (path for path, size in rows if size != ABSENT)
+
+    def _algorithms(self, *, is_tag: bool) -> tuple[str, ...]:
+        return tuple(one.algorithm for one in self._manifests if one.is_tag is is_tag)
 
     # -------------------------------------------------------------- tag files
 
@@ -219,18 +285,28 @@ class _Bag:
 
     # --------------------------------------------------------------- metadata
 
-    def _check_info(self, level: Level) -> None:
-        file = self._declared.info_file
-        row = self._inventory.row(file.encode())
-        if row is not None and self._inventory.sizes[row] > tagfiles.LARGEST_INFO:
-            message = f"only its first {tagfiles.LARGEST_INFO:,} bytes were read"
-            self._verdicts.add("limit", file, message)
+    def _other_info(self, profile: Profile) -> Iterator[tuple[str, tagfiles.Tags]]:
+        """Read the further tag files that a profile has rules for."""
+        for file, _ in profile.other_info:
+            if self._inventory.is_present(os.fsencode(file)):
+                yield file, self._parsed(file)
+
+    def _parsed(self, file: str) -> tagfiles.Tags:
         tags, findings = tagfiles.parse_info(
             self._lines(file, most=tagfiles.LARGEST_INFO),
             file=file,
             strict=self._declared.is_strict,
         )
         self._verdicts.extend(findings)
+        return tags
+
+    def _check_info(self, level: Level) -> None:
+        file = self._declared.info_file
+        row = self._inventory.row(file.encode())
+        if row is not None and self._inventory.sizes[row] > tagfiles.LARGEST_INFO:
+            message = f"only its first {tagfiles.LARGEST_INFO:,} bytes were read"
+            self._verdicts.add("limit", file, message)
+        self._tags = tags = self._parsed(file)
         self._check_oxum(tags, file, level)
         for count in tagfiles.tagged(tags, "Bag-Count"):
             if odd := tagfiles.bad_count(count):

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from pipeline.fixity import PIECE
 from pipeline.model import Finding
-from pipeline.packaging.expected import Index, Seen, Story, shown
+from pipeline.packaging.expected import Index, Seen, Story, Whole, shown
 from pipeline.packaging.gzipmembers import (
     Fault,
     Member,
@@ -22,8 +22,9 @@ from pipeline.packaging.gzipmembers import (
     TornError,
     seek_member,
 )
-from pipeline.packaging.rules import Rule
-from pipeline.packaging.walk import chunks, file_beneath, reason
+from pipeline.packaging.rules import finding
+from pipeline.packaging.tree import Tree
+from pipeline.packaging.walk import reason
 from pipeline.packaging.warcrecord import ANSWERS, REFERENCE, Reading, digested
 
 WARC_PATH = "data/objects/capture.warc.gz"
@@ -33,53 +34,6 @@ RUN_PATH = "data/metadata/run.json"
 
 MOST_RECORDS = 500_000  # and so many references that wait for their record
 LARGEST_TABLE = 1 << 24  # bytes of index.cdxj or capture.json
-
-
-RULES = {
-    "warc-junk": Rule(
-        clause="WARC 1.1 D.2", meaning="bytes that belong to no gzip member"
-    ),
-    "warc-gzip": Rule(
-        clause="RFC 1952 2.3", meaning="a gzip member that is not in canonical form"
-    ),
-    "warc-damaged": Rule(
-        clause="RFC 1952 2.3.1",
-        meaning="a member that cannot be inflated, or whose CRC or size is wrong",
-    ),
-    "warc-truncated": Rule(
-        clause="RFC 1952 2.2", meaning="the file ends before it should"
-    ),
-    "warc-framing": Rule(
-        clause="WARC 1.1 4", meaning="a member that is not exactly one whole record"
-    ),
-    "warc-field": Rule(
-        clause="WARC 1.1 5", meaning="a field absent, repeated or malformed"
-    ),
-    "warc-record-id": Rule(clause="WARC 1.1 5.2", meaning="two records of one name"),
-    "warc-block-digest": Rule(
-        clause="WARC 1.1 5.8", meaning="a block is not what its digest says"
-    ),
-    "warc-payload-digest": Rule(
-        clause="WARC 1.1 5.9", meaning="a payload is not what its digest says"
-    ),
-    "warc-reference": Rule(
-        clause="WARC 1.1 5.7", meaning="a record named by another is not there"
-    ),
-    "warc-warcinfo": Rule(
-        clause="WARC 1.1 6.2", meaning="the first record does not describe the file"
-    ),
-    "warc-revisit": Rule(
-        clause="WARC 1.1 6.7.2", meaning="a revisit that is not as its profile wants"
-    ),
-    "warc-index": Rule(
-        clause="CDXJ 0.1.0", meaning="index.cdxj and the WARC tell different things"
-    ),
-    "warc-capture": Rule(
-        clause="muniment-capture/1",
-        meaning="capture.json and the WARC tell different things",
-    ),
-    "warc-limit": Rule(clause="WARC 1.1 4", meaning="a limit of this reader"),
-}
 
 
 class Readable(Protocol):
@@ -103,52 +57,51 @@ def check(
     """
     pieces = iter(lambda: warc.read(PIECE), b"")
     for fault in _faults(pieces, index=index, capture=capture, path=path):
-        yield _finding(fault, path)
+        yield finding(fault.code, path, fault.message)
 
 
-def check_bag(root: int) -> Iterator[Finding]:
-    """Yield what is wrong with the WARC of a bag of ours, an open folder.
+def check_bag(tree: Tree) -> Iterator[Finding]:
+    """Yield what is wrong with the WARC of a bag of ours.
 
-    A bag that holds no WARC may tell of none either.
+    A bag that holds no WARC may tell of none either. What run.json says of the file as
+    a whole is compared too; of single records it says nothing.
     """
-    index, odd = _table(root, INDEX_PATH)
-    story, odder = _table(root, CAPTURE_PATH)
-    capture = _object(story)
-    faults = [*odd, *odder]
+    for one in _bag_faults(tree):
+        yield finding(one.code, WARC_PATH, one.message)
+
+
+def _bag_faults(tree: Tree) -> Iterator[Fault]:
+    index, odd = _table(tree, INDEX_PATH)
+    capture, odder = _story(tree, CAPTURE_PATH)
+    run, oddest = _story(tree, RUN_PATH)
+    faults = [*odd, *odder, *oddest]
     if index is None and not odd:
         faults.append(Fault("warc-index", f"there is no {INDEX_PATH}"))
-    if capture is None and not odder and not _exists(root, RUN_PATH):
+    if capture is None and run is None and not (odder or oddest):
         faults.append(Fault("warc-capture", f"there is no {CAPTURE_PATH} to read"))
+    pieces = tree.pieces(WARC_PATH.encode())
     try:
-        with file_beneath(root, WARC_PATH.encode()) as descriptor:
-            pieces = chunks(descriptor)
-            told = _faults(pieces, index=index, capture=capture, path=WARC_PATH)
-            yield from (_finding(one, WARC_PATH) for one in chain(faults, told))
+        pieces = chain([next(pieces, b"")], pieces)  # it is there
+        yield from faults
+        yield from _faults(pieces, index=index, capture=capture, run=run)
     except FileNotFoundError:
-        if index is not None or story is not None:
-            gone = Fault("warc-truncated", "there is none, and yet it is told of")
-            yield _finding(gone, WARC_PATH)
+        if index or odder or oddest or _is_told(capture) or _is_told(run):
+            yield Fault("warc-truncated", "there is none, and yet it is told of")
     except OSError as error:
-        unread = Fault("warc-damaged", f"it cannot be read: {reason(error)}")
-        yield _finding(unread, WARC_PATH)
+        yield Fault("warc-damaged", f"it cannot be read: {reason(error)}")
 
 
-def _finding(fault: Fault, path: str) -> Finding:
-    rule = RULES[fault.code]
-    return Finding(
-        code=fault.code,
-        severity=rule.severity,
-        path=path,
-        message=fault.message,
-        clause=rule.clause,
-    )
+def _is_told(story: dict[str, Any] | None) -> bool:
+    """Tell whether a bag's story speaks of a WARC."""
+    if story is None:
+        return False
+    return bool(story.get("exchanges")) or Whole(story, path=WARC_PATH).is_told
 
 
-def _table(root: int, path: str) -> tuple[bytes | None, list[Fault]]:
-    """Read index.cdxj or capture.json whole, if it is there and not endless."""
+def _table(tree: Tree, path: str) -> tuple[bytes | None, list[Fault]]:
+    """Read index.cdxj, capture.json or run.json whole, if it is there, not endless."""
     try:
-        with file_beneath(root, path.encode()) as descriptor:
-            data = b"".join(chunks(descriptor, most=LARGEST_TABLE + 1))
+        data = b"".join(tree.pieces(path.encode(), most=LARGEST_TABLE + 1))
     except FileNotFoundError:
         return None, []
     except OSError as error:
@@ -159,20 +112,18 @@ def _table(root: int, path: str) -> tuple[bytes | None, list[Fault]]:
     return data, []
 
 
-def _object(data: bytes | None) -> dict[str, Any] | None:
+def _story(tree: Tree, path: str) -> tuple[dict[str, Any] | None, list[Fault]]:
+    """Read capture.json or run.json, if it is there."""
+    data, faults = _table(tree, path)
+    if data is None:
+        return None, faults
     try:
-        value = json.loads(data or b"null")
+        value = json.loads(data)
     except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _exists(root: int, path: str) -> bool:
-    try:
-        with file_beneath(root, path.encode()):
-            return True
-    except OSError:
-        return False
+        value = None
+    if isinstance(value, dict):
+        return value, faults
+    return None, [Fault("warc-capture", f"{path} is no JSON object")]
 
 
 # --------------------------------------------------------------------------- the file
@@ -183,14 +134,16 @@ def _faults(
     *,
     index: bytes | None,
     capture: dict[str, Any] | None,
-    path: str,
+    run: dict[str, Any] | None = None,
+    path: str = WARC_PATH,
 ) -> Iterator[Fault]:
     told = None if index is None else Index(index, file=path.rpartition("/")[2])
-    story = None if capture is None else Story(capture, path=path)
-    digest = story.hash() if story else None
+    story = None if capture is None else Story(capture)
+    whole = _whole(capture, run, path)
+    digest = whole.hash() if whole else None
     stream = Stream(digested(pieces, digest) if digest else pieces)
     book = _Book(told, story)
-    for one in (told, story):
+    for one in (told, story, whole):
         yield from one.faults if one else ()
     while stream.peek(1):
         if book.is_full:
@@ -199,8 +152,19 @@ def _faults(
             return
         yield from book.member(stream)
     yield from book.end()
-    if story:
-        yield from story.whole(stream.place, digest)
+    if whole:
+        yield from whole.compare(stream.place, digest)
+
+
+def _whole(
+    capture: dict[str, Any] | None, run: dict[str, Any] | None, path: str
+) -> Whole | None:
+    """Choose what tells of the file as a whole; run.json may be an older one."""
+    if capture is not None:
+        return Whole(capture, path=path)
+    if run is not None and "artefacts" in run:
+        return Whole(run, path=path, file="run.json")
+    return None
 
 
 class _Book:
