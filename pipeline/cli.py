@@ -5,6 +5,7 @@ before or after it. What only some commands need is imported by them, so that he
 a bad manifest answer at once.
 """
 
+import gc
 import json
 import os
 import sys
@@ -526,6 +527,7 @@ def gathered(arguments: Sequence[str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    gc.set_threshold(50_000)  # values are frozen: there are few circles to look for
     status = _status(gathered(sys.argv[1:] if arguments is None else arguments))
     if status == Exit.INTERRUPTED:  # Ctrl-C twice: no waiting for what is under way
         os._exit(status)

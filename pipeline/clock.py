@@ -8,6 +8,7 @@ import random
 import secrets
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -66,6 +67,7 @@ class SystemClock:
         return random.random()  # noqa: S311 - spreads load, guards nothing
 
 
+@lru_cache(maxsize=8192)  # one exchange is told in six places
 def stamp(moment: datetime) -> str:
     """Write a moment as WARC 1.1 has it: ``2026-09-24T03:17:00.123456Z``."""
     told = moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -26,8 +26,10 @@ REVISIT_PROFILE = "http://netpreserve.org/warc/1.1/revisit/identical-payload-dig
 
 GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # RFC 1952 2.3.1, nothing told
 SMALL = 1 << 16  # a block up to this is joined before it is compressed
+END_OF_RECORD = b"\r\n\r\n"
 STORED_PIECE = 0xFFFF  # the most a stored deflate block holds, RFC 1951 3.2.4
 LAST_BLOCK = b"\x01\x00\x00\xff\xff"
+NO_SIGNS = str.maketrans("", "", "-T:")
 
 
 class _Compressor(Protocol):
@@ -142,20 +144,30 @@ def _head(record: Record) -> bytes:
     return "".join(lines).encode("utf-8", "replace")
 
 
-def _pieces(record: Record) -> Iterator[bytes]:
-    """Yield a record as it stands in the file; a small one is one piece."""
-    head, left = _head(record), record.size
-    if record.size <= SMALL:
-        block = b"".join(record.block)
-        left -= len(block)
-        yield b"".join((head, block, b"\r\n\r\n"))
-    else:
-        yield head
-        for piece in record.block:
-            left -= len(piece)
-            yield piece
-        yield b"\r\n\r\n"
-    assert not left, f"{record.id}: the block is {-left} bytes off its Content-Length"
+def _pieces(record: Record) -> Iterable[bytes]:
+    """Give a record as it stands in the file; a small one is one piece."""
+    head = _head(record)
+    if record.size > SMALL:
+        return _streamed(head, record)
+    whole = b"".join((head, *record.block, END_OF_RECORD))
+    _assert_whole(record, len(whole) - len(head) - len(END_OF_RECORD))
+    return (whole,)
+
+
+def _streamed(head: bytes, record: Record) -> Iterator[bytes]:
+    yield head
+    size = 0
+    for piece in record.block:
+        size += len(piece)
+        yield piece
+    yield END_OF_RECORD
+    _assert_whole(record, size)
+
+
+def _assert_whole(record: Record, size: int) -> None:
+    assert size == record.size, (
+        f"{record.id}: Content-Length is {record.size}, the block has {size} bytes"
+    )
 
 
 # ----------------------------------------------------------------------------- read
@@ -240,7 +252,12 @@ def cdxj_line(
         told.append(f'"digest": "{payload}"')
     told.append(f'"length": {place.length}, "offset": {place.offset}')
     told.append(f'"filename": {quoted(file)}}}')
-    return f"{surt(url)} {moment:%Y%m%d%H%M%S} {', '.join(told)}"
+    return f"{surt(url)} {_digits(moment)} {', '.join(told)}"
+
+
+def _digits(moment: datetime) -> str:
+    """Write a moment as a CDXJ index has it: 14 digits, to the second."""
+    return stamp(moment)[:19].translate(NO_SIGNS)
 
 
 def shifted(index: bytes, *, by: int) -> list[str]:

@@ -8,11 +8,12 @@ import pytest
 from origins import LOOPBACK, FixedClock, Origin, answer, redirect
 
 from pipeline import warc
-from pipeline.capture.client import LONGEST_URL, Client
+from pipeline.capture.client import LONGEST_URL, Client, Manner
 from pipeline.capture.http import (
     CSS_DEPTH,
     FRAME_DEPTH,
     REFRESH_LIMIT,
+    SOON_KEPT,
     HttpEngine,
     body_of,
     is_text,
@@ -238,6 +239,75 @@ def test_a_requisite_at_a_forbidden_address_is_never_connected_to(captured, netw
     assert got.requisites.kept == 1
 
 
+class Spy:
+    """A network that writes down what is asked of it, and when."""
+
+    def __init__(self, door, heard):
+        self._door, self._heard = door, heard
+        self.clock = door.clock
+
+    def ahead(self, order):
+        self._heard.append(f"ahead {order.url[-1]}")
+        return self._door.ahead(order)
+
+    def fetch(self, order):
+        self._heard.append(f"fetch {order.url[-1]}")
+        return self._door.fetch(order)
+
+    def withdraw(self, order):
+        self._heard.append(f"withdraw {order.url[-1]}")
+        self._door.withdraw(order)
+
+
+def test_the_next_is_on_its_way_while_the_last_is_being_kept(
+    captured, network, monkeypatch
+):
+    heard = []
+    keep = Records.exchange
+
+    def exchange(records, reply, note):
+        heard.append(f"keep {reply.url[-1]}")
+        return keep(records, reply, note)
+
+    monkeypatch.setattr(Records, "exchange", exchange)
+    pictures = "".join(f"<img src=/{n}>" for n in range(3))
+    with Origin(lambda path: page(pictures) if path == "/" else GIF) as site:
+        got = captured(site, Spy(network(), heard))
+    assert heard[2:] == [
+        *("fetch 0", "ahead 1", "keep 0"),
+        *("fetch 1", "ahead 2", "keep 1"),
+        *("fetch 2", "keep 2"),
+    ]
+    assert got.asked == ["/", "/0", "/1", "/2"]
+
+
+def test_what_takes_long_to_keep_is_kept_before_the_next_is_asked(captured, network):
+    heard = []
+    large = answer(b"x" * (SOON_KEPT + 1), kind="image/gif")
+    with Origin(
+        lambda path: page("<img src=/0><img src=/1>") if path == "/" else large
+    ) as site:
+        captured(site, Spy(network(), heard))
+    assert heard == ["fetch /", "fetch 0", "fetch 1"]
+
+
+def test_a_visit_that_breaks_off_gives_up_what_it_sent_ahead(network, tmp_path):
+    heard = []
+    with Origin(lambda _: GIF) as site:
+        source = Source(id="one", url=f"{site.url}/")
+        door = Spy(network(), heard)
+        client = Client(network=door, source=source, folder=tmp_path, headers={})
+        manner = Manner(purpose=Purpose.REQUISITE)
+        list(client.hops(source.url, manner))
+        client.ahead(f"{site.url}/1", manner)
+        assert client.is_ahead
+        client.close()
+        assert heard[-1] == "withdraw 1"
+        list(client.hops(f"{site.url}/2", manner))
+        client.close()
+    assert heard[-1] == "fetch 2"
+
+
 class Slow:
     """A network on which every exchange takes its time, told by its clock."""
 
@@ -245,6 +315,9 @@ class Slow:
         self._door = door
         self._seconds = seconds
         self.clock = door.clock
+
+    def ahead(self, order):
+        return self._door.ahead(order)
 
     def fetch(self, order):
         reply = self._door.fetch(order)

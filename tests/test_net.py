@@ -114,6 +114,92 @@ def test_a_turn_that_comes_after_the_deadline_is_a_timeout(network, tmp_path):
     assert clock.slept == []
 
 
+# ------------------------------------------------------------------ ahead of its time
+
+
+def test_what_is_sent_ahead_is_what_the_next_fetch_answers(network, tmp_path):
+    with Origin(lambda path: answer(path.encode())) as site:
+        door = network()
+        door.fetch(order(tmp_path, f"{site.url}/first"))
+        second = order(tmp_path, f"{site.url}/second")
+        assert door.ahead(second)
+        assert body(door.fetch(second)) == b"/second"
+        assert site.requests == ["/first", "/second"]
+        assert site.connections == 1
+
+
+NOT_YET = {
+    "no connection stands": lambda door, one: None,
+    "a delay is due": lambda door, one: door.fetch(replace(one, delay=0.0)),
+    "the run was stopped": lambda door, one: (door.fetch(one), door.stop()),
+    "the host let go": lambda door, one: door.fetch(replace(one, url=f"{one.url}last")),
+}
+
+
+@pytest.mark.parametrize("before", NOT_YET.values(), ids=NOT_YET.keys())
+def test_nothing_is_sent_ahead_that_would_have_to_wait(before, network, tmp_path):
+    pages = {"/": answer(b"x"), "/last": answer(b"x", Connection="close")}
+    with Origin(pages) as site:
+        door = network()
+        one = order(tmp_path, site.url + "/")
+        before(door, one)
+        sent = len(site.requests)
+        late = replace(one, delay=1.0) if before is NOT_YET["a delay is due"] else one
+        assert not door.ahead(late)
+        assert len(site.requests) == sent
+
+
+def test_nothing_is_sent_ahead_while_another_has_the_turn(network, tmp_path):
+    with Origin(lambda _: answer(b"x")) as site:
+        door = network()
+        door.fetch(order(tmp_path, site.url + "/"))
+        mine, theirs = (order(tmp_path, f"{site.url}/{n}") for n in range(2))
+        assert door.ahead(mine)
+        said = []
+        thread = threading.Thread(target=lambda: said.append(door.ahead(theirs)))
+        thread.start()
+        thread.join(10)
+        assert said == [False]
+        assert door.fetch(mine).message is not None
+        assert door.ahead(theirs)
+        assert door.fetch(theirs).message is not None
+
+
+def test_what_is_withdrawn_leaves_the_host_to_the_next(network, tmp_path):
+    with Origin(lambda path: answer(path.encode())) as site:
+        door = network()
+        door.fetch(order(tmp_path, site.url + "/"))
+        given_up = order(tmp_path, f"{site.url}/given-up")
+        assert door.ahead(given_up)
+        door.withdraw(given_up)
+        assert body(door.fetch(order(tmp_path, f"{site.url}/next"))) == b"/next"
+        assert site.connections == 2
+
+
+def test_what_was_sent_ahead_to_a_server_that_let_go_is_sent_again(network, tmp_path):
+    def gone(_):  # the connection ends without a word, once
+        pages["/next"] = answer(b"next")
+
+    pages = {"/": answer(b"x"), "/next": gone}
+    with Origin(pages) as site:
+        door = network()
+        door.fetch(order(tmp_path, site.url + "/"))
+        following = order(tmp_path, f"{site.url}/next")
+        assert door.ahead(following)
+        assert body(door.fetch(following)) == b"next"
+        assert site.requests == ["/", "/next", "/next"]
+
+
+def test_what_was_sent_before_the_stop_is_still_collected(network, tmp_path):
+    with Origin(lambda _: answer(b"x")) as site:
+        door = network()
+        door.fetch(order(tmp_path, site.url + "/"))
+        following = order(tmp_path, f"{site.url}/next")
+        assert door.ahead(following)
+        door.stop()
+        assert body(door.fetch(following)) == b"x"
+
+
 # --------------------------------------------------------------------- what goes wrong
 
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from email.message import Message as EmailMessage
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -90,6 +91,7 @@ class Client:
         self._home = ada_url.URL(source.url).href
         self._cookies = RequestsCookieJar()
         self._has_cookies = False
+        self._ahead: Order | None = None
         self.patience = Patience(
             timeout=source.timeout.total_seconds(),
             ends_at=self._clock.monotonic() + source.deadline.total_seconds(),
@@ -100,6 +102,26 @@ class Client:
     def is_out_of_time(self) -> bool:
         """Tell whether the source's deadline has passed."""
         return self._clock.monotonic() >= self.patience.ends_at
+
+    @property
+    def is_ahead(self) -> bool:
+        """Tell whether a request has gone out whose answer was not asked for yet."""
+        return self._ahead is not None
+
+    def ahead(self, url: str, manner: Manner) -> None:
+        """Send the next request while the last answer is being kept, if it may be.
+
+        The next ``hops`` is to be for the same URL in the same manner.
+        """
+        order = self._order(url, manner)
+        if self._network.ahead(order):
+            self._ahead = order
+
+    def close(self) -> None:
+        """Give up what was sent ahead, if the visit ends before its answer."""
+        if self._ahead is not None:
+            self._network.withdraw(self._ahead)
+            self._ahead = None
 
     def hops(self, url: str, manner: Manner) -> Iterator[Hop]:
         """Ask for a URL and yield every exchange until an answer or a reason to stop.
@@ -136,24 +158,27 @@ class Client:
         yield _answered(reply, attempt)
 
     def _ask(self, url: str, manner: Manner) -> Reply:
+        order, self._ahead = self._ahead or self._order(url, manner), None
+        assert order.url == url, "what was sent ahead is collected first"
+        reply = self._network.fetch(order)
+        self._remember(url, reply)
+        return reply
+
+    def _order(self, url: str, manner: Manner) -> Order:
         headers = self._headers_for(url)
         if manner.referrer and (told := referrer(manner.referrer, url)):
             headers["Referer"] = told
         if self._has_cookies and (cookie := self._cookie(url)):
             own = headers.get("Cookie")
             headers["Cookie"] = f"{own}; {cookie}" if own else cookie
-        reply = self._network.fetch(
-            Order(
-                url=url,
-                headers=headers,
-                folder=self._folder,
-                patience=self._patience_for(manner),
-                delay=manner.delay,
-                secrets=self._secrets,
-            )
+        return Order(
+            url=url,
+            headers=headers,
+            folder=self._folder,
+            patience=self._patience_for(manner),
+            delay=manner.delay,
+            secrets=self._secrets,
         )
-        self._remember(url, reply)
-        return reply
 
     def _headers_for(self, url: str) -> dict[str, str]:
         """Choose what to send: a secret goes to the host it was meant for, no other."""
@@ -221,12 +246,19 @@ def referrer(page: str, url: str) -> str:
 
     Referrer Policy, 3.4: strict-origin-when-cross-origin.
     """
-    here, there = urlsplit(page), urlsplit(url)
-    if here.scheme == "https" and there.scheme != "https":
-        return ""
-    if (here.scheme, here.netloc) == (there.scheme, there.netloc):
+    origin = _origin(page)
+    if url.startswith(origin):
         return page.partition("#")[0]
-    return f"{here.scheme}://{here.netloc}/"
+    if origin.startswith("https:") and not url.startswith("https:"):
+        return ""
+    return origin
+
+
+@lru_cache(maxsize=256)
+def _origin(page: str) -> str:
+    """Return the beginning of every serialised URL of one origin."""
+    parts = urlsplit(page)
+    return f"{parts.scheme}://{parts.netloc}/"
 
 
 def _stopped(hop: Hop, reason: str, detail: str) -> Hop:

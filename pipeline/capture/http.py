@@ -23,6 +23,7 @@ REFRESH_LIMIT = 3  # pages in a row that only lead on
 SHORT_PAGE = 16 * 1024  # bytes; a longer page has something to say
 SHORT_TEXT = 300  # characters, likewise
 REQUISITE_BYTES = 2**30  # of all that one page needs, together
+SOON_KEPT = 2**20  # bytes of an answer that is recorded in no time
 REQUISITE_RETRIES = 1  # adverts fail on every real page; they must not hold it up
 TEXT_TYPES = frozenset(
     ("application/xhtml+xml", "application/xml", "application/json", "image/svg+xml")
@@ -123,6 +124,11 @@ class Wants:
         self.add(page, 1)
 
     @property
+    def asked(self) -> int:
+        """Count what was asked for so far."""
+        return len(self.seen) - len(self.queue) - len(self.left_out)
+
+    @property
     def left_out(self) -> list[str]:
         """Name what will not be asked for."""
         return self.too_deep + self.too_long
@@ -190,12 +196,13 @@ class HttpEngine:
         wants, missing, room = Wants(page), [], REQUISITE_BYTES
         notes: list[str] = []
         while wants.queue:
-            done = len(wants.seen) - len(wants.queue) - len(wants.left_out)
-            if stop := self._reason_to_stop(done, room):
+            if not self._client.is_ahead and (
+                stop := self._reason_to_stop(wants.asked, room)
+            ):
                 notes.append(stop)
                 break
             wish = wants.queue.popleft()
-            exchange, body = self._requisite(wish.url, wish.referrer)
+            exchange, body = self._requisite(wish, wants, room)
             room -= exchange.size
             if not is_kept(exchange):
                 missing.append(wish.url)
@@ -213,29 +220,46 @@ class HttpEngine:
         listed = Requisites(wanted=count, kept=kept, missing=tuple(missing))
         return listed, tuple(notes)
 
-    def _requisite(self, url: str, parent: str) -> tuple[Exchange, Body | None]:
+    def _requisite(
+        self, wish: Wish, wants: Wants, room: int
+    ) -> tuple[Exchange, Body | None]:
         """Fetch one requisite; return its last exchange, its body where that counts."""
-        manner = Manner(
-            purpose=Purpose.REQUISITE,
-            referrer=parent,
-            delay=self._source.requisite_delay.total_seconds(),
-            retries=min(REQUISITE_RETRIES, self._source.retries),
-            longest_wait=REQUISITE_WAIT,
-        )
-        for hop in self._client.hops(url, manner):
+        for hop in self._client.hops(wish.url, self._manner(wish)):
             note = Note(
                 purpose=Purpose.REQUISITE,
                 attempt=hop.attempt,
-                referrer=parent,
+                referrer=wish.referrer,
                 location=hop.location,
             )
             body, message = None, hop.reply.message
             if message is not None and hop.is_final:
+                self._look_ahead(wants, room, message.block.size)
                 kind = served_type(message)
                 if kind == "text/css" or kind in HTML_TYPES:
                     body = body_of(hop.reply.url, message)
             exchange = self._record(hop, note)
         return exchange, body
+
+    def _manner(self, wish: Wish) -> Manner:
+        return Manner(
+            purpose=Purpose.REQUISITE,
+            referrer=wish.referrer,
+            delay=self._source.requisite_delay.total_seconds(),
+            retries=min(REQUISITE_RETRIES, self._source.retries),
+            longest_wait=REQUISITE_WAIT,
+        )
+
+    def _look_ahead(self, wants: Wants, room: int, size: int) -> None:
+        """Let the server work on the next requisite while this one is being kept.
+
+        One request at a time still: the answer before it is whole. What takes long to
+        keep is kept first, so that nobody waits for us in the middle of an answer.
+        """
+        if size > SOON_KEPT or not wants.queue:
+            return
+        if not self._reason_to_stop(wants.asked, room - size):
+            following = wants.queue[0]
+            self._client.ahead(following.url, self._manner(following))
 
     def _reason_to_stop(self, done: int, room: int) -> str:
         if done >= self._source.max_requisites:

@@ -8,6 +8,7 @@ number. Redirects, retries and what an answer means are left to ``client``.
 """
 
 import ipaddress
+import re
 import select
 import socket
 import ssl
@@ -39,6 +40,7 @@ SAID = {
     "reset": "the connection was reset before anything was answered",
     "no-response": "the connection was closed before anything was answered",
 }
+END_OF_PLACE = re.compile("[/?]")
 ANYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 
 Resolve = Callable[[str, int], list[str]]
@@ -136,6 +138,7 @@ class Host:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     rested_at: float = float("-inf")
+    ahead: Order | None = None  # sent already, by whoever holds the lock
 
 
 class Network:
@@ -165,23 +168,58 @@ class Network:
         Raises StorageError where a large body can't be spooled, InterruptedRunError
         once the network was stopped.
         """
-        if self._is_stopped:
-            raise InterruptedRunError("the run was stopped between two exchanges")
+        host = self._host_of(order)
+        if host.ahead is not order:  # else this thread holds the turn
+            if self._is_stopped:
+                raise InterruptedRunError("the run was stopped between two exchanges")
+            host.lock.acquire()
+        try:
+            return self._in_turn(order, host)
+        finally:
+            host.lock.release()
+
+    def ahead(self, order: Order) -> bool:
+        """Send a request before its reply is wanted, if nothing has to be waited for.
+
+        Where this is so the host's turn is taken, and ``fetch`` or ``withdraw`` of the
+        same order has to follow on the same thread.
+        """
+        host = self._host_of(order)
+        if self._is_stopped or order.delay or not host.lock.acquire(blocking=False):
+            return False
+        if not self._adapter.ahead(order):
+            host.lock.release()
+            return False
+        host.ahead = order
+        return True
+
+    def withdraw(self, order: Order) -> None:
+        """Give up a request that was sent ahead, and the connection with it."""
+        host = self._host_of(order)
+        if host.ahead is order:
+            self._adapter.withdraw(order)
+            host.ahead = None
+            host.lock.release()
+
+    def _host_of(self, order: Order) -> Host:
         _, name, _ = place_of(order.url)
-        host = self._hosts.get(name) or self._hosts.setdefault(name, Host())
-        with host.lock:
-            if not self._wait_until(host.rested_at + order.delay, order.patience):
-                return Reply(
-                    url=order.url,
-                    started=self.clock.now(),
-                    failure="timeout",
-                    detail="the deadline came before this host's turn",
-                    contact=Contact(),
-                )
-            try:
-                return self._exchange(order)
-            finally:
-                host.rested_at = self.clock.monotonic()
+        return self._hosts.get(name) or self._hosts.setdefault(name, Host())
+
+    def _in_turn(self, order: Order, host: Host) -> Reply:
+        is_sent, host.ahead = host.ahead is order, None
+        due = host.rested_at + order.delay
+        if not is_sent and not self._wait_until(due, order.patience):
+            return Reply(
+                url=order.url,
+                started=self.clock.now(),
+                failure="timeout",
+                detail="the deadline came before this host's turn",
+                contact=Contact(),
+            )
+        try:
+            return self._exchange(order)
+        finally:
+            host.rested_at = self.clock.monotonic()
 
     def _wait_until(self, moment: float, patience: Patience) -> bool:
         seconds = moment - self.clock.monotonic()
@@ -233,6 +271,14 @@ class OrderedRequest(requests.PreparedRequest):
         self.headers = order.headers  # type: ignore[assignment] # read, never changed
 
 
+class Carrier(requests.Response):
+    """The response that an adapter owes, with nothing in it but the reply."""
+
+    def __init__(self, request: requests.PreparedRequest, reply: Reply) -> None:
+        # requests' own makes a cookie jar with its locks, three thousand times a page
+        self.request, self.url, self.raw = request, reply.url, reply
+
+
 class RecordingAdapter(BaseAdapter):
     """A transport adapter for requests that speaks over lines which record."""
 
@@ -258,9 +304,24 @@ class RecordingAdapter(BaseAdapter):
         finally:
             with self._guard:
                 self._busy.discard(key)
-        response = requests.Response()
-        response.request, response.url, response.raw = request, request.order.url, reply
-        return response
+        return Carrier(request, reply)
+
+    def ahead(self, order: Order) -> bool:
+        """Send over a line that stands open, if there is one; ``send`` is to follow."""
+        key = place_of(order.url)
+        with self._guard:
+            line = self._lines.get(key)
+            if line is None or not line.ahead(order):
+                return False
+            self._busy.add(key)
+        return True
+
+    def withdraw(self, order: Order) -> None:
+        """Hang up on what was sent ahead."""
+        key = place_of(order.url)
+        with self._guard:
+            self._lines.pop(key).hang_up()
+            self._busy.discard(key)
 
     def _taken(self, key: tuple[str, str, int]) -> "Line":
         """Take a line, and hang up the longest idle beyond the most that are kept.
@@ -282,10 +343,18 @@ class RecordingAdapter(BaseAdapter):
             line.hang_up()
 
 
+@lru_cache(maxsize=64)  # one exchange asks four times
 def place_of(url: str) -> tuple[str, str, int]:
     """Take scheme, host and port from a serialised URL."""
-    parts = urlsplit(url)
-    return _place(parts.scheme, parts.netloc)
+    scheme, netloc, _ = _parts(url)
+    return _place(scheme, netloc)
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    """Take a serialised URL apart: scheme, host and port, what is asked of them."""
+    scheme, _, rest = url.partition("#")[0].partition("://")
+    netloc = END_OF_PLACE.split(rest, 1)[0]
+    return scheme, netloc, rest[len(netloc) :]
 
 
 @lru_cache(maxsize=1024)
@@ -297,14 +366,26 @@ def _place(scheme: str, netloc: str) -> tuple[str, str, int]:
 
 def request_head(order: Order) -> bytes:
     """Write a request as it goes out (RFC 9112, 3)."""
-    parts = urlsplit(order.url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    fields = {"Host": parts.netloc.rpartition("@")[2], **order.headers}
+    _, netloc, target = _parts(order.url)
+    fields = {"Host": netloc.rpartition("@")[2], **order.headers}
     lines = [f"{order.method} {target} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in fields.items()]
-    if any(char in line for line in lines for char in "\r\n\0"):
+    head = "\r\n".join([*lines, "", ""])
+    breaks = (head.count("\r"), head.count("\n"), head.count("\0"))
+    if breaks != (len(lines) + 1, len(lines) + 1, 0):
         raise UsageError(f"{order.url}: a header or the address holds a line break")
-    return "\r\n".join([*lines, "", ""]).encode()
+    return head.encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request that went out, and the recording of what comes of it."""
+
+    order: Order
+    recording: Recording
+    started: datetime
+    since: float  # on the monotonic clock
+    is_reused: bool  # the connection
 
 
 class Line:
@@ -317,32 +398,50 @@ class Line:
         self._port = port
         self._contact = Contact()
         self._socket: socket.socket | None = None
+        self._asked: Asked | None = None  # ahead of its time
+
+    def ahead(self, order: Order) -> bool:
+        """Send what was ordered if the connection stands; ``exchange`` is to follow."""
+        if self._socket is None or self._has_news():
+            return False
+        self._asked = self._ask(order)
+        return True
 
     def exchange(self, order: Order) -> Reply:
         """Send what was ordered and record what comes. Raises UnreachableError."""
-        clock = self._network.clock
-        started, since = clock.now(), clock.monotonic()
-        is_reused = self._socket is not None and not self._has_news()
-        recording, failure = self._attempt(order)
-        if is_reused and not recording.size and failure != "timeout":
+        asked, self._asked = self._asked, None
+        if asked is None:
+            if self._socket is not None:
+                self._has_news()
+            asked = self._ask(order)
+        assert asked.order is order, "what was sent ahead is collected first"
+        failure = self._hear(asked)
+        if asked.is_reused and not asked.recording.size and failure != "timeout":
             # The server let go of the kept connection just as we spoke.
-            recording, failure = self._attempt(order)
-        message = recording.message()
+            again = self._ask(order)
+            asked = replace(again, started=asked.started, since=asked.since)
+            failure = self._hear(asked)
+        return self._reply(asked, failure)
+
+    def _reply(self, asked: Asked, failure: str) -> Reply:
+        message = asked.recording.message()
         if not message.may_keep_alive:
             self.hang_up()
         began = message.block.size > 0
         return Reply(
-            url=order.url,
-            started=started,
-            seconds=clock.monotonic() - since,
+            url=asked.order.url,
+            started=asked.started,
+            seconds=self._network.clock.monotonic() - asked.since,
             message=message,
             failure="" if began else failure or "no-response",
             detail="" if began else SAID[failure or "no-response"],
             contact=self._contact,
         )
 
-    def _attempt(self, order: Order) -> tuple[Recording, str]:
-        """Make one exchange; return its recording and the failure if it never began."""
+    def _ask(self, order: Order) -> Asked:
+        """Send a request, over the connection that stands or a new one."""
+        started, since = self._network.clock.now(), self._network.clock.monotonic()
+        is_reused = self._socket is not None
         if self._socket is None:
             self._socket = self._connect(order.patience)
         recording = Recording(
@@ -354,10 +453,21 @@ class Line:
                 self._socket.settimeout(order.patience.timeout)
             self._socket.sendall(head)
         recording.sent(head)
-        failure = self._listen(self._socket, order.patience, recording)
+        return Asked(
+            order=order,
+            recording=recording,
+            started=started,
+            since=since,
+            is_reused=is_reused,
+        )
+
+    def _hear(self, asked: Asked) -> str:
+        """Record what comes; return the failure if it never began or broke off."""
+        assert self._socket is not None, "a request went out over it"
+        failure = self._listen(self._socket, asked.order.patience, asked.recording)
         if failure:
             self.hang_up()
-        return recording, failure
+        return failure
 
     def _has_news(self) -> bool:
         """Tell whether a kept connection was closed or spoke out of turn; hang up."""
@@ -398,6 +508,7 @@ class Line:
 
     def hang_up(self) -> None:
         """Close the connection; the next order opens another."""
+        self._asked = None
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -249,7 +249,7 @@ class Records:
 
 def served_type(message: Message) -> str:
     """Return the media type a response names, without its parameters."""
-    return message.head.value("content-type").partition(";")[0].strip().lower()
+    return message.head.media_type
 
 
 def is_dense(message: Message) -> bool:

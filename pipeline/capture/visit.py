@@ -95,6 +95,7 @@ def visit(task: Task, *, network: Network, robots: Robots) -> Visited:
             records.remark(("masked-request-header", name) for name in masked)
         return _Visit(task, network.clock, client, records).run(robots)
     finally:
+        client.close()
         records.close()
 
 

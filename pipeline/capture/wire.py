@@ -27,7 +27,7 @@ SWITCHING = 101  # the one 1xx that no other response follows
 SIZE_LINE_LIMIT = 16 * 1024  # of a chunk-size line with its extensions
 
 END_OF_HEAD = re.compile(rb"\n\r?\n")
-STATUS_LINE = re.compile(rb"HTTP/(\d\.\d)[ \t]+(\d{3})(?:[ \t][^\r\n]*)?\r?$")
+STATUS_LINE = re.compile(r"HTTP/(\d\.\d)[ \t]+(\d{3})(?:[ \t][^\r\n]*)?\r?$", re.ASCII)
 DIGITS = re.compile(r"\d{1,19}$", re.ASCII)
 CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?$", re.DOTALL)
 
@@ -58,6 +58,7 @@ class Head:
     status: int | None = None
     headers: tuple[tuple[str, str], ...] = ()  # names in lower case, values Latin-1
     first: Mapping[str, str] = field(default_factory=dict)  # of each name
+    media_type: str = ""  # as named, without its parameters
 
     @property
     def is_interim(self) -> bool:
@@ -344,7 +345,7 @@ class Recording:
             self._body(rest)
 
     def _parsed(self, raw: bytes) -> Head:
-        lines = raw.split(b"\n")
+        lines = raw.decode("latin-1").split("\n")
         if raw.count(b"\r\n") != len(lines) - 1:
             self._note("bare-lf")
         if b"\0" in raw:
@@ -353,29 +354,33 @@ class Recording:
         if raw and not status:
             self._note("no-status-line")
         headers = self._headers(lines[1:])
+        first = dict(reversed(headers))
+        named = first.get("content-type", "").partition(";")[0]
         return Head(
             raw=raw,
-            version=status[1].decode() if status else "",
+            version=status[1] if status else "",
             status=int(status[2]) if status else None,
             headers=headers,
-            first=dict(reversed(headers)),
+            first=first,
+            media_type=named.strip().lower(),
         )
 
-    def _headers(self, lines: list[bytes]) -> tuple[tuple[str, str], ...]:
+    def _headers(self, lines: list[str]) -> tuple[tuple[str, str], ...]:
         headers: list[tuple[str, str]] = []
         for line in lines:
-            text = line.decode("latin-1").rstrip("\r")
+            text = line.rstrip("\r")
             if not text:
                 break
             name, colon, value = text.partition(":")
+            bare = name.strip()
             if name[:1] in (" ", "\t") and headers:  # obs-fold, RFC 9112 5.2
                 self._note("obs-fold")
                 name, value = headers.pop()
                 headers.append((name, f"{value} {text.strip()}"))
                 continue
-            if not colon or name != name.strip():
+            if not colon or name != bare:
                 self._note("header-junk")
-            headers.append((name.strip().lower(), value.strip(" \t")))
+            headers.append((bare.lower(), value.strip(" \t")))
         return tuple(headers)
 
     def _framed_by(self, head: Head) -> Framing:

@@ -32,7 +32,8 @@ Json: TypeAlias = (
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # XML 1.0 section 2.2, production Char; a bare carriage return is taken as a line end
-_NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +114,7 @@ def laid_out(value: Json, depth: int = 0) -> str:
     lines, and json's own indentation would take as long as fetching them did.
     """
     if depth == LAID_OUT or not value or not isinstance(value, Mapping | list):
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return _encode(value)
     inner = "\n" + "  " * (depth + 1)
     if isinstance(value, Mapping):
         told = (f"{json.dumps(k)}: {laid_out(v, depth + 1)}" for k, v in value.items())
@@ -124,9 +125,7 @@ def laid_out(value: Json, depth: int = 0) -> str:
 
 def jsonl_file(path: str, rows: Iterable[Json]) -> Rendering:
     """Render one JSON value a line."""
-    lines = (
-        json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows
-    )
+    lines = (_encode(row) + "\n" for row in rows)
     return text_file(path, "".join(lines), "application/x-ndjson")
 
 

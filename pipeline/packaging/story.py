@@ -176,29 +176,21 @@ def _exchange(one: Exchange) -> dict[str, Json]:
 
 
 def _line(exchange: Exchange) -> str:
-    status = "" if exchange.status is None else str(exchange.status)
-    words = (
-        stamp(exchange.started),
-        status,
-        exchange.method,
-        exchange.purpose.value,
-        str(exchange.attempt),
-        exchange.url,
-        str(exchange.size),
-        exchange.media_type.partition(";")[0],
-        f"{exchange.seconds:.3f}",
-        _server(exchange),
-        str(exchange.payload or ""),
+    one, kind = exchange, exchange.media_type.partition(";")[0]
+    return (
+        f"{stamp(one.started)} {one.status or '-'} {_word(one.method)} "
+        f"{one.purpose.value} {one.attempt} {_word(one.url)} {one.size} {_word(kind)} "
+        f"{one.seconds:.3f} {_word(_server(one))} {one.payload or '-'} {_remarks(one)}"
     )
-    return " ".join([*(_word(word) for word in words), _remarks(exchange)])
 
 
 def _server(exchange: Exchange) -> str:
     host = f"[{exchange.ip}]" if ":" in exchange.ip else exchange.ip
-    return f"{host}:{exchange.port}" if host else ""
+    return f"{host}:{exchange.port}" if host else "-"
 
 
 def _remarks(exchange: Exchange) -> str:
+    """Say what was odd, in one line; as a rule nothing was."""
     cut = f"truncated: {exchange.truncated}" if exchange.truncated else ""
     said = (exchange.failure, exchange.detail, cut, *exchange.anomalies)
     return "; ".join(one_line(remark) for remark in said if remark) or "-"

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+# Peers that are Python start as they would for a person: from compiled modules.
+PLAIN = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
 PATIENCE = 600.0  # seconds that any one child may run
 TAIL = 600  # characters of a failed child's last words
 
@@ -58,7 +60,12 @@ def run(step: Step, folder: Path) -> Cost:
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
         started = time.perf_counter()
         process = subprocess.Popen(
-            step.argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            step.argv,
+            cwd=folder,
+            env=PLAIN,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
         )
         alarm = threading.Timer(PATIENCE, process.kill)
         alarm.start()
