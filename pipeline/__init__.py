@@ -13,6 +13,7 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     intake/       YAML to Manifest
     capture/      Source to Capture
     packaging/    Capture to Bag
+    sealing/      Bag to seal: who, when, over what
     holdings/     keeping: the archive folder
     handoff/      Bag to Receipt, and back
 

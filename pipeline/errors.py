@@ -64,6 +64,12 @@ class MissingExtraError(UsageError):
     code = "missing-extra"
 
 
+class KeyFileError(UsageError):
+    """The file with the signing key is not one that can be signed with."""
+
+    code = "seal-key"
+
+
 class StorageError(PipelineError):
     """The file system would not: no space, no permission, an I/O error."""
 

@@ -432,6 +432,8 @@ class Run:
     operator: Operator = Operator()
     environment: tuple[tuple[str, str], ...] = ()  # name and version of what ran
     settings: tuple[tuple[str, str], ...] = ()  # --allow-address and the like
+    signer: str = ""  # the fingerprint of whoever seals its bags; "" = unsealed
+    authorities: tuple[str, ...] = ()  # asked for timestamps over its bags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

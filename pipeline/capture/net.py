@@ -67,6 +67,7 @@ class Order:
     patience: Patience = Patience()
     delay: float = 0.0  # seconds since the last exchange with the host
     secrets: tuple[bytes, ...] = ()  # masked in what is kept of the request
+    body: bytes = b""  # of a POST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,6 +370,8 @@ def request_head(order: Order) -> bytes:
     _, netloc, target = _parts(order.url)
     fields = {"Host": netloc.rpartition("@")[2], **order.headers}
     lines = [f"{order.method} {target} HTTP/1.1"]
+    if order.body:
+        fields["Content-Length"] = str(len(order.body))
     lines += [f"{name}: {value}" for name, value in fields.items()]
     head = "\r\n".join([*lines, "", ""])
     breaks = (head.count("\r"), head.count("\n"), head.count("\0"))
@@ -447,7 +450,7 @@ class Line:
         recording = Recording(
             folder=order.folder, method=order.method, secrets=order.secrets
         )
-        head = request_head(order)
+        head = request_head(order) + order.body
         with suppress(OSError):  # it may have answered before it stopped listening
             if self._socket.gettimeout() != order.patience.timeout:
                 self._socket.settimeout(order.patience.timeout)

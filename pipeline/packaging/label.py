@@ -17,6 +17,8 @@ Info = tuple[tuple[str, str], ...]
 
 PROFILE = "urn:muniment:bagit-profile:1"  # our own; a test holds it against its file
 
+SIGNER = "Evidence-Signer"  # the fingerprint of whoever seals the bag
+
 SENDER = (  # the Beyond the Repository profile 1.0, in its order
     "Source-Organization",
     "Organization-Address",
@@ -70,6 +72,7 @@ def bag_info(
             ("Evidence-Source-URL", source.url),
             ("Evidence-Captured-At", stamp(capture.started)),
             ("Evidence-Verdict", capture.verdict.value),
+            (SIGNER, run.signer),
             ("Evidence-Access", source.access.value),
             ("Evidence-Rights", source.rights),
             *_chain(accession.previous),
@@ -95,6 +98,7 @@ def run_bag_info(run: Run, *, packed_at: datetime, info: Info = (), bags: int) -
             ("BagIt-Profile-Identifier", PROFILE),
             ("Evidence-Citing-Document", _cited_by(run.document)),
             ("Evidence-Captured-At", stamp(run.started)),
+            (SIGNER, run.signer),
         ),
         info=info,
     )

@@ -1,0 +1,436 @@
+"""The seals of a bag judged: what is wrong, who signed, what time is proven by whom.
+
+    1. the seals are numbered from 1 without a gap, and no file among them is foreign;
+    2. each statement is of this bag, and its subject is what stands in the bag;
+    3. each signature is over its statement, by the signer that the statement names;
+    4. each token is over its signature, answers its query, and leads to a root that
+       this machine's configuration pins; nothing in the bag is ever taken for a root;
+    5. a certificate is good at a time that is proven: today, or by a later seal.
+
+A token whose authority's certificate has ended since counts only where a later seal
+proves that it existed before that day; the basis is told with every time. Revocation is
+not looked up. What the payload is worth, ``packaging.validate`` says.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+
+from pipeline.clock import stamp
+from pipeline.errors import FixityError
+from pipeline.fixity import digest_of
+from pipeline.model import Digest, Finding, Severity
+from pipeline.packaging import bag as bags
+from pipeline.packaging.label import SIGNER
+from pipeline.packaging.tagfiles import tagged
+from pipeline.sealing import keys, shelf, signature, statement, token
+from pipeline.sealing.shelf import Shelf, name_of
+from pipeline.sealing.statement import Statement, Subject
+from pipeline.sealing.token import Authority, Token
+
+WARN_AHEAD = timedelta(days=365)
+
+CLAUSES = {
+    "seal-missing": "Muniment seal 1",
+    "seal-file": "Muniment seal 1",
+    "seal-removed": "Muniment custody log",
+    "seal-statement": "Muniment seal 2",
+    "seal-subject": "Muniment seal 2",
+    "seal-signature": "RFC 5652 5.6",
+    "seal-signer": "Muniment seal 3",
+    "seal-token": "RFC 3161 2.2",
+    "seal-chain": "RFC 3161 2.4.1",
+    "seal-pending": "Muniment seal 4",
+    "seal-untrusted": "Muniment seal 4",
+    "seal-timestamps": "Muniment seal 4",
+    "seal-expired": "RFC 4998 5.2",
+    "seal-expiring": "RFC 4998 5.2",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What a verifier asks of the seals of a bag beyond that they are sound."""
+
+    seal: bool = False
+    timestamps: int = 0  # accepted tokens, by as many authorities
+    signer: str = ""  # a fingerprint, with or without colons and "sha256:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A time that was accepted for a seal, and on which basis."""
+
+    token: Token
+    basis: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One seal of a bag, as far as it can be believed."""
+
+    number: int
+    signer: str = ""  # whose certificate, and what it is worth
+    fingerprint: Digest | None = None
+    is_signed: bool = False  # the signature is sound, whoever made it
+    proofs: tuple[Proof, ...] = ()
+    pending: tuple[str, ...] = ()
+
+    def witnesses(self) -> int:
+        """Count the accepted tokens, those of one certificate as one."""
+        return len({one.token.fingerprint for one in self.proofs})
+
+    def told(self) -> dict[str, object]:
+        """Tell the seal as JSON."""
+        return {
+            "seal": self.number,
+            "signer": self.signer,
+            "fingerprint": str(self.fingerprint or ""),
+            "signature": self.is_signed,
+            "pending": list(self.pending),
+            "times": [
+                {
+                    "authority": one.token.authority,
+                    "at": stamp(one.token.at),
+                    "by": one.token.signer,
+                    "certificate": str(one.token.fingerprint),
+                    "expires": stamp(one.token.expires),
+                    "basis": one.basis,
+                }
+                for one in self.proofs
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assurance:
+    """The seals of a bag, and everything that is wrong with them."""
+
+    seals: tuple[Judged, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Tell that nothing found is an error."""
+        return not any(one.severity is Severity.ERROR for one in self.findings)
+
+    def told(self) -> list[dict[str, object]]:
+        """Tell the seals as JSON."""
+        return [one.told() for one in self.seals]
+
+    def sentence(self) -> str:
+        """Say in one line by whom and when, and what is not asserted."""
+        signed = [one for one in self.seals if one.is_signed]
+        if not signed:
+            return "not sealed; time asserted by this machine only"
+        proofs = [proof for one in signed for proof in one.proofs]
+        who = f"sealed by {signed[0].signer} ({signed[0].fingerprint})"
+        if not proofs:
+            return f"{who}; time asserted by this machine only"
+        by = ", ".join(
+            f"{one.token.authority} at {stamp(one.token.at)} ({one.basis})"
+            for one in proofs
+        )
+        return f"{who}; existed by the word of {by}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """One seal whose statement and signature were read."""
+
+    said: Statement
+    certificate: x509.Certificate | None
+    tokens: tuple[Token, ...]
+
+
+def judge(
+    path: Path,
+    *,
+    authorities: Sequence[Authority] = (),
+    now: datetime,
+    demand: Demand | None = None,
+    logged: Mapping[str, Digest] | None = None,
+) -> Assurance:
+    """Judge every seal of a bag. Raises FixityError where no folder can be read.
+
+    ``authorities`` are those whose roots are pinned here. ``logged`` holds what the
+    custody log says was added, by file name with its sha256.
+    """
+    held = shelf.read(path)
+    judgement = _Judgement(held, {one.name: one for one in authorities}, now)
+    return judgement.concluded(demand or Demand(), logged or {})
+
+
+@dataclass(slots=True)
+class _Judgement:
+    """A bag's seals while they are being judged."""
+
+    held: Shelf
+    trusted: Mapping[str, Authority]
+    now: datetime
+    findings: list[Finding] = field(default_factory=list)
+    believed: dict[str, datetime] = field(default_factory=dict)  # by file: proven at
+
+    def say(
+        self, code: str, path: str, message: str, weight: Severity = Severity.ERROR
+    ) -> None:
+        self.findings.append(
+            Finding(
+                code=code,
+                severity=weight,
+                path=path,
+                message=message,
+                clause=CLAUSES[code],
+            )
+        )
+
+    # -------------------------------------------------------------- all seals
+
+    def concluded(self, demand: Demand, logged: Mapping[str, Digest]) -> Assurance:
+        numbers = self.held.numbers()
+        for name, why in self.held.unreadable.items():
+            self.say("seal-file", name, f"cannot be read: {why}")
+        for number in range(1, max(numbers, default=0)):
+            if number not in numbers:
+                self.say("seal-missing", name_of(number, "json"), "this seal is gone")
+        self._require_logged(logged)
+        read = {number: self._read(number) for number in numbers}
+        self._require_known(read)
+        # From the last to the first: what a later seal proves carries the earlier.
+        judged = [self._proven(number, read[number]) for number in reversed(numbers)]
+        seals = tuple(reversed(judged))
+        self._require(demand, seals)
+        self._require_announced(seals)
+        self.findings.sort(key=lambda one: (one.severity != "error", one.path))
+        return Assurance(seals=seals, findings=tuple(self.findings))
+
+    def _require_logged(self, logged: Mapping[str, Digest]) -> None:
+        for name, digest in logged.items():
+            data = self.held.files.get(name)
+            if data is None:
+                message = "the custody log says that it was added, and it is gone"
+                self.say("seal-removed", name, message)
+            elif digest_of(data, digest.algorithm) != digest:
+                message = f"the custody log has it as {digest}, and it is another"
+                self.say("seal-removed", name, message)
+
+    def _require_known(self, read: Mapping[int, _Read | None]) -> None:
+        known = set()
+        for number, one in read.items():
+            known |= {name_of(number, "json"), name_of(number, "json.p7s")}
+            for name in one.said.authorities if one else ():
+                known |= {
+                    name_of(number, f"{name}{e}") for e in (".tsq", ".tsr", ".pem")
+                }
+        for name in sorted(self.held.files.keys() - known):
+            if read.get(int(name[5:9])):  # of a seal that can't be read, who knows
+                self.say("seal-file", name, "it belongs to no part of its seal")
+
+    def _require(self, demand: Demand, seals: Sequence[Judged]) -> None:
+        signed = [one for one in seals if one.is_signed]
+        if demand.seal and not signed:
+            self.say("seal-missing", "", "a seal is required, and there is none")
+        most = max((one.witnesses() for one in signed), default=0)
+        if most < demand.timestamps:
+            message = f"{demand.timestamps} timestamps are required, {most} accepted"
+            self.say("seal-timestamps", "", message)
+        if demand.signer:
+            wanted = demand.signer.lower().removeprefix("sha256:").replace(":", "")
+            self._require_signer(wanted, seals, "is required")
+
+    def _require_announced(self, seals: Sequence[Judged]) -> None:
+        """Hold the seals against the signer that the bag's own metadata announces."""
+        try:
+            told = tagged(bags.info(self.held.path), SIGNER)
+        except FixityError:  # validate has more to say about it
+            return
+        for one in told:
+            wanted = one.strip().removeprefix("sha256:")
+            self._require_signer(
+                wanted, seals[:1], f"is what bag-info.txt says ({SIGNER})"
+            )
+
+    def _require_signer(self, wanted: str, seals: Sequence[Judged], why: str) -> None:
+        """Require that the first seal is by someone; a renewal may be by another."""
+        if not any(one.is_signed for one in seals):
+            message = f"the signer {wanted} {why}, and no seal holds"
+            self.say("seal-missing", "", message)
+            return
+        found = seals[0].fingerprint if seals else None
+        if _bytes(found) != wanted:
+            message = f"the signer {wanted} {why}, and it was {_bytes(found)}"
+            self.say("seal-signer", name_of(1, "json.p7s"), message)
+
+    # --------------------------------------------------------------- one seal
+
+    def _read(self, number: int) -> _Read | None:
+        """Read a seal and check all of it but its times."""
+        name = name_of(number, "json")
+        clear = self.held.files.get(name)
+        if clear is None:
+            self.say("seal-missing", name, "the statement of this seal is gone")
+            return None
+        try:
+            said = statement.parse(clear)
+        except ValueError as error:
+            self.say("seal-statement", name, str(error))
+            return None
+        self._require_subject(name, number, said)
+        certificate = self._signer(name, clear, said)
+        found = (self._token(number, one, f"{name}.p7s") for one in said.authorities)
+        tokens = tuple(one for one in found if one)
+        return _Read(said=said, certificate=certificate, tokens=tokens)
+
+    def _require_subject(self, name: str, number: int, said: Statement) -> None:
+        if said.number != number:
+            message = f"it is seal {said.number}, and stands as seal {number}"
+            self.say("seal-statement", name, message)
+        due = {one.name: one for one in self.held.tagmanifests}
+        due |= {one.name: one for one in self.held.before(number)}
+        sealed = {one.name: one for one in said.subjects}
+        for path in sorted({*due, *sealed}):
+            if problem := _difference(sealed.get(path), due.get(path)):
+                self.say("seal-subject", path, f"{name} {problem}")
+
+    def _signer(
+        self, name: str, clear: bytes, said: Statement
+    ) -> x509.Certificate | None:
+        place = f"{name}.p7s"
+        signed = self.held.files.get(place)
+        if signed is None:
+            self.say("seal-signature", place, "the signature of this seal is gone")
+            return None
+        try:
+            certificate = signature.verify(clear, signed)
+        except ValueError as error:
+            self.say("seal-signature", place, str(error))
+            return None
+        if keys.fingerprint(certificate) != said.signer:
+            message = f"the statement names {said.signer}, and another signed"
+            self.say("seal-signer", place, message)
+            return None
+        return certificate
+
+    def _token(self, number: int, authority: str, signed: str) -> Token | None:
+        """Judge one token by the roots that are pinned here; None for no proof."""
+        name = name_of(number, authority)
+        answer = self.held.files.get(f"{name}.tsr")
+        if answer is None:
+            message = f"{authority} was asked, and its timestamp is not here"
+            self.say("seal-pending", f"{name}.tsr", message, Severity.WARNING)
+            return None
+        asked = self.held.files.get(f"{name}.tsq", b"")
+        try:
+            if self.held.files.get(f"{name}.pem") != token.chain_of(answer):
+                message = (
+                    "it does not hold the certificates of its token, and only these"
+                )
+                self.say("seal-chain", f"{name}.pem", message)
+            if trusted := self.trusted.get(authority):
+                data = self.held.files.get(signed, b"")
+                return token.judge(answer, data, asked=asked, authority=trusted)
+            at, whose = token.peek(answer)
+        except ValueError as error:
+            self.say("seal-token", f"{name}.tsr", str(error))
+            return None
+        message = (
+            f"it claims {stamp(at)} by {whose}; no roots are configured here for "
+            f"{authority}, so that nothing is believed"
+        )
+        self.say("seal-untrusted", f"{name}.tsr", message, Severity.WARNING)
+        return None
+
+    # ------------------------------------------------------------------ times
+
+    def _proven(self, number: int, read: _Read | None) -> Judged:
+        """Decide which times of a seal count; later seals have been judged."""
+        if read is None:
+            return Judged(number=number)
+        found = (self._proof(number, one) for one in read.tokens)
+        proofs = tuple(one for one in found if one)
+        is_signed = self._is_in_time(number, read.certificate, proofs)
+        if is_signed:
+            self._believe(number, read.said.subjects, proofs)
+        names = {one.authority for one in read.tokens}
+        certificate = read.certificate
+        return Judged(
+            number=number,
+            signer=keys.told(certificate) if certificate else "",
+            fingerprint=keys.fingerprint(certificate) if certificate else None,
+            is_signed=is_signed,
+            proofs=proofs if is_signed else (),
+            pending=tuple(one for one in read.said.authorities if one not in names),
+        )
+
+    def _proof(self, number: int, one: Token) -> Proof | None:
+        name = name_of(number, f"{one.authority}.tsr")
+        if one.expires >= self.now:
+            if one.expires - self.now < WARN_AHEAD and name not in self.believed:
+                message = (
+                    f"the certificate of {one.signer} ends {stamp(one.expires)}; "
+                    "renew the seal before: muniment seal --renew"
+                )
+                self.say("seal-expiring", name, message, Severity.WARNING)
+            return Proof(token=one, basis="its certificate is valid today")
+        later = self.believed.get(name)
+        if later and later <= one.expires:
+            basis = (
+                f"its certificate ended {stamp(one.expires)}; a later seal proves that "
+                f"the token existed by {stamp(later)}"
+            )
+            return Proof(token=one, basis=basis)
+        message = (
+            f"the certificate of {one.signer} ended {stamp(one.expires)}, and no later "
+            "seal proves that the token existed before"
+        )
+        self.say("seal-expired", name, message)
+        return None
+
+    def _is_in_time(
+        self, number: int, signer: x509.Certificate | None, proofs: Iterable[Proof]
+    ) -> bool:
+        """Tell whether the signer's certificate was valid when it is proven to sign."""
+        if signer is None:
+            return False
+        later = self.believed.get(name_of(number, "json.p7s"), self.now)
+        at = min((*(one.token.at for one in proofs), later))
+        if signer.not_valid_before_utc <= at <= signer.not_valid_after_utc:
+            return True
+        begin, end = signer.not_valid_before_utc, signer.not_valid_after_utc
+        message = (
+            f"the signer's certificate holds from {stamp(begin)} to {stamp(end)}, and "
+            f"the signature is not proven to be older than {stamp(at)}"
+        )
+        self.say("seal-expired", name_of(number, "json.p7s"), message)
+        return False
+
+    def _believe(
+        self, number: int, subjects: Iterable[Subject], proofs: Iterable[Proof]
+    ) -> None:
+        """Note that what a seal covers existed at the earliest time it proves."""
+        at = min((one.token.at for one in proofs), default=None)
+        if at is None or any(
+            one.code == "seal-subject" and one.message.startswith(name_of(number, ""))
+            for one in self.findings
+        ):
+            return
+        for one in subjects:
+            self.believed[one.name] = min(at, self.believed.get(one.name, at))
+
+
+def _bytes(digest: Digest | None) -> str:
+    return digest.hex if digest else ""
+
+
+def _difference(sealed: Subject | None, found: Subject | None) -> str:
+    """Say how a sealed file and the file that stands there differ, if they do."""
+    if found is None:
+        return "covers it, and it is gone"
+    if sealed is None:
+        return "does not cover it, and it stands in the bag"
+    if set(sealed.digests) != set(found.digests):
+        return "covers it with other bytes than it has"
+    return ""

@@ -1,0 +1,43 @@
+"""How far the clocks of servers stood from ours: evidence of time without NTP (pure).
+
+Every HTTP response may carry a ``Date``. One server's clock proves nothing; the median
+of many is hard to be wrong together with ours, and is told with how many there were.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from statistics import median
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skew:
+    """The middle of what servers' clocks said beside ours, and of how many."""
+
+    seconds: float  # positive where theirs were ahead
+    servers: int
+
+
+def parse_date(text: str) -> datetime | None:
+    """Read a ``Date`` header (RFC 9110 5.6.7); None for what is no date."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+
+
+def median_skew(seen: Iterable[tuple[str, datetime, datetime]]) -> Skew | None:
+    """Take the median over servers, each by its own median: a busy one counts once.
+
+    ``seen`` holds a server, its ``Date``, and our clock when the answer began. A Date
+    has whole seconds: half of one is added.
+    """
+    servers: dict[str, list[float]] = {}
+    for server, theirs, ours in seen:
+        servers.setdefault(server, []).append((theirs - ours).total_seconds() + 0.5)
+    if not servers:
+        return None
+    middle = median(median(one) for one in servers.values())
+    return Skew(seconds=round(middle, 3), servers=len(servers))
