@@ -243,7 +243,13 @@ def run(
     order = job.Order(only=only, strict=strict, policy=policy, cacert=roots)
     progress = terminal.progress(quiet=quiet)
     try:
-        outcomes = [one_run(session, one, order, progress) for one in read]
+        outcomes = []
+        for one in read:
+            outcome = one_run(session, one, order, progress)
+            outcomes.append(outcome)
+    except PipelineError as error:
+        error.bags = (*(bag for made in outcomes for bag in made.bags), *error.bags)
+        raise
     finally:
         progress.close()
     from pipeline.outcome import together  # noqa: PLC0415 - start-up time
@@ -569,6 +575,7 @@ def _complain(error: PipelineError, *, as_json: bool) -> int:
     else:
         is_help = str(error).startswith("Usage:")  # no command was given
         terminal.remark(f"{error}" if is_help else f"muniment: {error}")
+        terminal.kept_before([path for _, path in error.bags])
     return int(error.exit)
 
 

@@ -41,14 +41,20 @@ def first_exit(exits: Iterable[Exit]) -> Exit:
 
 
 class PipelineError(Exception):
-    """An end to what was asked, told in words a person can act on."""
+    """An end to what was asked, told in words a person can act on.
+
+    ``bags`` has the ids and paths of those that the command had kept by then.
+    """
 
     code = "unexpected"
     exit = Exit.UNEXPECTED
+    bags: tuple[tuple[str, str], ...] = ()
 
     def details(self) -> dict[str, object]:
         """Return what a program may want to know beyond code, message and exit."""
-        return {}
+        if not self.bags:
+            return {}
+        return {"bags": [{"id": name, "path": path} for name, path in self.bags]}
 
 
 class UsageError(PipelineError):

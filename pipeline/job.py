@@ -24,7 +24,7 @@ from pipeline.capture.net import Network, tls_context
 from pipeline.capture.robots import Robots
 from pipeline.capture.visit import Task, Visited, header_values, visit
 from pipeline.clock import Clock
-from pipeline.errors import InterruptedRunError, StorageError
+from pipeline.errors import InterruptedRunError, PipelineError, StorageError
 from pipeline.fixity import Sink, digest_of, write_file
 from pipeline.holdings.store import Store
 from pipeline.model import (
@@ -117,7 +117,8 @@ def run(
     """Carry out one run.
 
     Raises LockedError while another run holds the archive, StorageError where it can't
-    be written, UsageError for an order that makes no sense, InterruptedRunError.
+    be written, UsageError for an order that makes no sense, InterruptedRunError; the
+    error knows the bags that were kept before it.
     """
     sources = preflight(manifest, order.only)
     with store.lock(f"run {manifest.id}"):
@@ -134,10 +135,15 @@ def run(
         try:
             return one.carry_out()
         except KeyboardInterrupt as interrupt:
-            raise InterruptedRunError(
+            stopped = InterruptedRunError(
                 f"{one.id} was interrupted; the bags it made are kept, and the same "
                 f"command makes a new run"
-            ) from interrupt
+            )
+            stopped.bags = tuple(one.bags)
+            raise stopped from interrupt
+        except PipelineError as error:
+            error.bags = tuple(one.bags)
+            raise
 
 
 def preflight(manifest: Manifest, only: Iterable[str] = ()) -> tuple[Source, ...]:
@@ -190,6 +196,7 @@ class _Run:
         )
         self._run = run_of(manifest, self._plan, started, order.settings())
         self.id = self._run.id
+        self.bags: list[tuple[str, str]] = []  # kept so far, by id and path
 
     def carry_out(self) -> Outcome:
         lines = shards(self._plan.entries)
@@ -251,7 +258,10 @@ class _Run:
         except BaseException:
             self._network.stop()
             workers.shutdown(wait=False, cancel_futures=True)
-            self._progress.said("stopping; the exchanges under way are finished first")
+            self._progress.said(
+                "stopping; the exchanges under way are finished first, "
+                "and a second Ctrl-C stops at once"
+            )
             workers.shutdown()  # a second Ctrl-C does not wait here
             raise
         workers.shutdown()
@@ -337,6 +347,7 @@ class _Run:
             started=self._run.started,
             software=SOFTWARE,
         )
+        self.bags.append((made.id, str(path)))
         return replace(made, path=path)
 
     # -------------------------------------------------------------------- the end

@@ -46,6 +46,12 @@ class Outcome:
     exit: Exit
     run_bag: Path
 
+    @property
+    def bags(self) -> tuple[tuple[str, str], ...]:
+        """Every bag of the run by its id and path, the run's own at the end."""
+        told = ((bag["id"], bag["path"]) for bag in self.told["bags"])
+        return (*told, (self.told["run"], self.told["run_bag"]))
+
 
 def outcome_of(
     run: Run,

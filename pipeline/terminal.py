@@ -30,6 +30,7 @@ MARKS = {
     Verdict.FAILED: "\u2717",
 }
 JOINERS = "\n\u200c\u200d"  # a line break that we wrote, ZWNJ, ZWJ
+NAMED = 10  # bags that are named in a sentence
 WIDEST = 72  # columns of one cell of a plain table
 
 
@@ -50,6 +51,16 @@ def say_json(value: object) -> None:
     if not text.isascii():
         text = "".join(c if _is_harmless(c) else json.dumps(c)[1:-1] for c in text)
     _put(sys.stdout, f"{text}\n")
+
+
+def kept_before(paths: Sequence[str]) -> None:
+    """Name, beside a complaint, the bags that were kept before it."""
+    if paths:
+        were = "was" if len(paths) == 1 else "were"
+        named = ", ".join(paths[:NAMED])
+        more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+        counted = _counted(len(paths), "bag")
+        remark(f"{counted} {were} kept before: {line(named)}{more}")
 
 
 def finish() -> None:

@@ -22,6 +22,7 @@ from origins import Origin, answer
 from pipeline import __version__, cli, errors, terminal
 from pipeline.capture import net
 from pipeline.clock import SystemClock
+from pipeline.holdings.room import Room
 from pipeline.holdings.store import Store
 from pipeline.packaging.validate import validate
 
@@ -610,6 +611,32 @@ def test_a_second_run_on_a_held_archive_names_the_holder(says, site, place):
     assert "run case" in error["message"]
     assert str(first.pid) in error["message"]
     assert first.returncode == 0
+
+
+@pytest.fixture
+def full(monkeypatch) -> None:
+    """A disk that is full when the run's own bag of the second run is put away."""
+    move = Room.move
+
+    def refuse(room: Room, old: Path, new: Path) -> None:
+        if new.name.startswith("case2_run"):
+            raise errors.StorageError(f"{new}: No space left on device")
+        move(room, old, new)
+
+    monkeypatch.setattr(Room, "move", refuse)
+
+
+def test_an_error_half_way_names_the_bags_of_every_run(says, site, place, full):
+    (place / "second.yaml").write_text(GOOD.replace("id: case", "id: case2"))
+    words = ("run", "good.yaml", "second.yaml", "--quiet", *site)
+    said = says(*words)
+    assert said.status == 3
+    assert "\n5 bags were kept before: /" in said.err
+    error = says(*words, "--json").json["error"]
+    assert error["code"] == "storage"
+    kept = [Path(one["path"]) for one in error["bags"]]
+    assert all(path.is_dir() for path in kept)
+    assert [path.name for path in kept] == [one["id"] for one in error["bags"]]
 
 
 def test_an_archive_that_may_not_be_written_is_named(says, place):

@@ -987,6 +987,9 @@ def test_an_interrupted_run_keeps_the_bags_it_made(desk, after):
     kept = desk.bags()
     assert len(kept) >= 1
     assert all(validate(bag).ok for bag in kept)
+    told = stopped.value.details()["bags"]
+    assert [one["path"] for one in told] == [path for _, path in stopped.value.bags]
+    assert {Path(one["path"]) for one in told} == set(kept)
     outcome = desk.run(THREE_HOSTS)
     assert outcome.told["counts"]["refused"] == 1
     assert set(kept) <= set(desk.bags())
@@ -1050,7 +1053,7 @@ class Slow:
 
 
 def test_ctrl_c_ends_the_exchange_under_way_and_begins_no_other(slow):
-    slow.interrupted()
+    assert "a second Ctrl-C stops at once" in slow.interrupted()
     slow.may_go.set()
     _, said = slow.process.communicate(timeout=20)
     assert slow.process.returncode == 11
@@ -1105,6 +1108,17 @@ class Full(Careless):
         if "case_page" in new.name and ".muniment" not in new.parts:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(new))
         super().rename(old, new)
+
+
+def test_a_disk_that_fills_half_way_is_told_with_the_bags_kept_before(desk):
+    desk.disk = Full()
+    with pytest.raises(StorageError) as full:
+        desk.run(
+            "sources:\n  first: http://one.example/page\n"
+            "  page: http://one.example/other\n"
+        )
+    (kept,) = desk.bags()
+    assert full.value.details() == {"bags": [{"id": kept.name, "path": str(kept)}]}
 
 
 def test_a_full_disk_is_told_with_its_path_and_loses_nothing(desk):
