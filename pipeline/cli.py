@@ -290,20 +290,31 @@ def one_run(
     default="full",
     help="Count and size, names, or every digest.",
 )
+@click.option(
+    "--second-opinion", is_flag=True, help="Ask bagit, warcio and fastwarc as well."
+)
 @command
-def verify(session: Session, paths: tuple[str, ...], level: str) -> Exit:
+def verify(
+    session: Session, *, paths: tuple[str, ...], level: str, second_opinion: bool
+) -> Exit:
     """Say what is wrong with bags, or with every bag below a folder."""
     from pipeline.model import Level  # noqa: PLC0415 - start-up time
-    from pipeline.packaging import validate  # noqa: PLC0415 - likewise
+    from pipeline.packaging import opinion, validate  # noqa: PLC0415 - likewise
 
     bags = [bag for path in paths for bag in validate.find_bags(existing(path))]
     reports = [validate.validate(bag, level=Level(level)) for bag in bags]
+    heard = [opinion.opinions(one) if second_opinion else () for one in reports]
+    reports = [opinion.heard(*pair) for pair in zip(reports, heard, strict=True)]
     is_ok = bool(reports) and all(report.ok for report in reports)
     if session.json:
         told = [validate.report_json(report) for report in reports]
+        for bag, opinions in zip(told, heard, strict=True) if second_opinion else ():
+            bag["opinions"] = [opinion.opinion_json(one) for one in opinions]
         terminal.say_json({"bags": told, "ok": is_ok})
     else:
         terminal.reports(reports)
+        for report, opinions in zip(reports, heard, strict=True):
+            terminal.opinions(report, opinions)
     return Exit.OK if is_ok else Exit.FIXITY
 
 

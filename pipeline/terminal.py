@@ -18,6 +18,7 @@ from pipeline.model import Capture, Change, Source, Verdict
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
+    from pipeline.packaging.opinion import Opinion
     from pipeline.packaging.validate import Report
 
 MARKS = {
@@ -268,6 +269,26 @@ def reports(judged: "Sequence[Report]") -> None:
         say("no bag was found there")
     else:
         say(f"{_counted(len(judged), 'bag')}, {bad} invalid")
+
+
+def opinions(report: "Report", told: "Sequence[Opinion]") -> None:
+    """Print what others' readers say of a bag, if they were asked."""
+    if not told:
+        return
+    say()
+    say(line(f"second opinion: {report.path}"))
+    table(
+        ("reader", "says", "of", "beside ours"),
+        [
+            (
+                f"{one.peer} {one.version}".rstrip(),
+                one.verdict,
+                one.path or "the bag",
+                one.difference,
+            )
+            for one in told
+        ],
+    )
 
 
 def story(told: dict[str, Any]) -> None:

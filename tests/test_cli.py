@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import baggery
 import click
 import origins
 import pytest
@@ -716,6 +717,21 @@ def test_a_name_that_is_no_text_is_told_in_text_and_json(says, place):
 
 
 # ------------------------------------------------------------------------------ holdings
+
+
+def test_a_second_opinion_stands_beside_ours(says, place):
+    bag = baggery.sound(place / "bag")
+    baggery.swap(bag, "bag-info.txt", b"Date: ", b"Date:")
+    baggery.seal(bag)
+    said = says("verify", "bag", "--second-opinion")
+    assert said.status == 5
+    (row,) = [one for one in said.out.splitlines() if one.startswith("bagit ")]
+    assert "valid" in row
+    assert "differs: bagit does not judge how" in row
+    (told,) = says("verify", "bag", "--second-opinion", "--json").json["bags"]
+    (opinion,) = told["opinions"]
+    assert (opinion["peer"], opinion["agrees"]) == ("bagit", False)
+    assert "opinions" not in says("verify", "bag", "--json").json["bags"][0]
 
 
 def test_what_is_held_is_listed(says, held):

@@ -30,6 +30,8 @@
     profile       BagIt profiles: what bags have been agreed to be
     conformity    a bag beside its profile: what it lacks, and has too much (pure)
     validate      what is wrong with a bag: a list of findings
+    peers         readers that others wrote, each asked in a process of its own
+    opinion       what they say of a bag beside what we say, each difference explained
     members       what an archive file may hold, and what rejects it whole (pure)
     tarball       tar, written in one way
     tarreader     tar, read with no way to misunderstand it
