@@ -20,8 +20,9 @@ from typing import IO, Protocol
 from pipeline import __version__
 from pipeline.capture.address import Policy
 from pipeline.capture.compare import change
-from pipeline.capture.net import Network, tls_context
+from pipeline.capture.net import Network
 from pipeline.capture.robots import Robots
+from pipeline.capture.tls import tls_context
 from pipeline.capture.visit import Task, Visited, header_values, visit
 from pipeline.clock import Clock
 from pipeline.errors import InterruptedRunError, PipelineError, StorageError
@@ -55,6 +56,7 @@ STANDS_ON = (  # whose versions a court may ask for
     "requests",
     "urllib3",
     "certifi",
+    "cryptography",
     "warcio",
     "isal",
     "selectolax",

@@ -112,6 +112,13 @@ class RobotsPolicy(StrEnum):
     IGNORE = "ignore"
 
 
+class TlsPolicy(StrEnum):
+    """What a certificate that fails does: end the capture, or make it suspect."""
+
+    VERIFY = "verify"
+    RECORD = "record"
+
+
 class Identify(StrEnum):
     """What the User-Agent says of us: the product, or a contact as well."""
 
@@ -168,6 +175,7 @@ class Source:
     max_requisites: int = 2000
     text: bool = True
     robots: RobotsPolicy = RobotsPolicy.RECORD
+    tls: TlsPolicy = TlsPolicy.VERIFY
     identify: Identify = Identify.PRODUCT
     delay: timedelta = timedelta(seconds=2)
     requisite_delay: timedelta = timedelta(milliseconds=100)
@@ -290,6 +298,53 @@ class RecordRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """One certificate as a server sent it; its bytes stand in the WARC."""
+
+    digest: Digest  # of its DER
+    subject: str = ""  # RFC 4514; "" where it can't be read, as of what follows
+    issuer: str = ""
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogTimestamp:
+    """A signed certificate timestamp: a public log's word that it knew of one."""
+
+    log: str  # the log's id, RFC 6962 3.2, in hex
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One connection that exchanges went over, and how far its other end is known."""
+
+    number: int  # within its capture, as exchanges name it
+    started: datetime
+    host: str  # as the URL names it
+    connect_to: str = ""  # the operator's rule that led elsewhere
+    asked: str = ""  # the name that was resolved; "" where it was a number
+    dns: tuple[str, ...] = ()  # the answers
+    dns_seconds: float = 0.0
+    ip: str = ""  # of the answers the one connected to
+    port: int = 0
+    tls: str = ""  # as WARC-Protocol names it; "" for plain HTTP, as of what follows
+    cipher: str = ""
+    alpn: str = ""  # "" where the server chose none
+    verification: str = ""  # valid | invalid
+    error: str = ""  # OpenSSL's name for what is wrong with the certificate
+    detail: str = ""  # the same in words
+    root: Certificate | None = None  # what the verified chain ends in
+    trusted_by: str = ""  # where that root comes from: certifi 2024.7.4, --cacert
+    certificates: tuple[Certificate, ...] = ()  # as sent, the leaf first
+    is_leaf_only: bool = False  # no more of the chain was to be had
+    scts: tuple[LogTimestamp, ...] = ()  # those within the leaf
+    chain: RecordRef | None = None  # the record with the certificates
+    lookup: RecordRef | None = None  # the record with the answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
     """One request and what came back, told without its bytes, which the WARC holds."""
 
@@ -315,6 +370,8 @@ class Exchange:
     payload: Digest | None = None
     truncated: str = ""  # length | time | disconnect, as WARC-Truncated names them
     anomalies: tuple[str, ...] = ()
+    tls_invalid: str = ""  # what is wrong with the server's certificate, in words
+    connection: int = 0  # the number of the one it went over; 0 where none was made
     response: RecordRef | None = None
     request: RecordRef | None = None
 
@@ -382,6 +439,7 @@ class Capture:
     page_title: str = ""
     payload: Digest | None = None  # of the source's own document
     exchanges: tuple[Exchange, ...] = ()
+    connections: tuple[Connection, ...] = ()
     requisites: Requisites = Requisites()
     quotes: tuple[QuoteSighting, ...] = ()
     artefacts: tuple[Artefact, ...] = ()

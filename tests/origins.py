@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.capture.address import Policy
-from pipeline.capture.net import Network, tls_context
+from pipeline.capture.net import Network
+from pipeline.capture.tls import tls_context
 
 LOOPBACK = ipaddress.ip_network("127.0.0.1/32")
 Answer = bytes | Callable[[socket.socket], None]

@@ -42,6 +42,7 @@ from pipeline.model import (
     Role,
     Severity,
     Source,
+    TlsPolicy,
 )
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
@@ -367,7 +368,6 @@ UNBUILT_LINES = {
     "source.linked": ("defaults: {linked: ['*.pdf']}", "defaults.linked"),
     "source.screenshot": ("defaults: {screenshot: true}", "defaults.screenshot"),
     "source.pdf": ("defaults: {pdf: false}", "defaults.pdf"),
-    "source.tls: record": ("defaults: {tls: record}", "defaults.tls"),
     "quote.match: fuzzy": ("defaults: {quotes: [{text: a, match: fuzzy}]}", "defaults.quotes.0.match"),
     "quote.at_least": ("defaults: {quotes: [{text: a, at_least: 0.9}]}", "defaults.quotes.0.at_least"),
     "package.profile: *": ("package: {profile: btr}", "package.profile"),
@@ -462,7 +462,7 @@ sources:
     max_requisites: 5
     text: false
     robots: obey
-    tls: verify
+    tls: record
     identify: contact
     delay: 500ms
     requisite_delay: 1s
@@ -545,6 +545,7 @@ def test_every_field_of_a_source_is_read(full):
         max_requisites=5,
         text=False,
         robots=RobotsPolicy.OBEY,
+        tls=TlsPolicy.RECORD,
         identify=Identify.CONTACT,
         delay=timedelta(milliseconds=500),
         requisite_delay=timedelta(seconds=1),
@@ -563,7 +564,7 @@ def test_every_field_of_a_source_is_read(full):
 
 def test_every_field_of_a_source_is_tried_above():
     known = {each.name for each in fields(Source)} - {"id", "entry"}
-    assert known == set(re.findall(r"^    (\w+):", FULL, re.MULTILINE)) - {"tls"}
+    assert known == set(re.findall(r"^    (\w+):", FULL, re.MULTILINE))
 
 
 def test_a_plain_address_is_a_source_with_the_defaults(full):
@@ -756,7 +757,7 @@ def test_the_schema_offers_what_is_built_and_nothing_else():
         "pdf",
     }
     assert source["properties"]["capture"]["enum"] == ["auto", "http"]
-    assert source["properties"]["tls"]["enum"] == ["verify"]
+    assert source["properties"]["tls"]["enum"] == ["verify", "record"]
     assert source["additionalProperties"] is False
 
 

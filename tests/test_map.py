@@ -22,8 +22,11 @@ LINE = re.compile(r"^ {4}([a-z_]\w*)(/?) {2,}(\S.*)$", flags=re.MULTILINE)
 # Folders of alternatives that are all driven alike; none may know of another.
 FAMILIES: frozenset[str] = frozenset()
 
-# What opens sockets: the door to the network, and the demo site, which listens.
-DOORS = {f"{PACKAGE}.capture.net", f"{PACKAGE}.newsroom"}
+# What has to do with sockets: the door to the network, the handshake on what it opened,
+# and the demo site, which listens.
+DOORS = {f"{PACKAGE}.capture.{name}" for name in ("net", "tls")} | {
+    f"{PACKAGE}.newsroom"
+}
 SOCKETS = re.compile(
     r"(socket|ssl|socketserver|asyncio|urllib3|urllib\.request|http\.(client|server))\b"
 )

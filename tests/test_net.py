@@ -9,7 +9,8 @@ import pytest
 from origins import FixedClock, Origin, answer
 
 from pipeline.capture.address import ConnectTo, Policy
-from pipeline.capture.net import MOST_LINES, Order, Patience, tls_context
+from pipeline.capture.net import MOST_LINES, Order, Patience
+from pipeline.capture.tls import tls_context
 from pipeline.clock import SystemClock
 from pipeline.errors import InterruptedRunError, UsageError
 
@@ -464,7 +465,7 @@ def test_roots_that_are_none_are_refused_with_their_path(content, tmp_path):
 
 
 def test_only_http_1_is_offered():
-    assert isinstance(tls_context(), ssl.SSLContext)
+    assert isinstance(tls_context().verifying, ssl.SSLContext)
 
 
 # ------------------------------------------------------------------------------- ends

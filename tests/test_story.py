@@ -50,6 +50,7 @@ FIELDS = [
     "payload",
     "redirects",
     "exchanges",
+    "connections",
     "requisites",
     "quotes",
     "artefacts",

@@ -2,6 +2,7 @@
 
     address       which network addresses may be contacted, and which never (pure)
     wire          one HTTP exchange, kept byte for byte (no sockets: bytes in)
+    tls           the handshake: whom a run trusts, what a server sent
     net           the only door to the network: connect, record, pace
     coding        content codings taken off, bounded (pure)
     markup        HTML to a tree, whatever the HTML (pure)
@@ -10,6 +11,7 @@
     quotes        whether cited words stand in a text (pure)
     assess        what a capture is worth: verdict and reasons (pure)
     compare       what changed since the last capture (pure)
+    connections   what is told of a connection: names, certificates (pure)
     records       exchanges to WARC records, in the order they happened
     client        requests in a row: cookies, redirects hop by hop, retries
     robots        what robots.txt says, asked once per host and run

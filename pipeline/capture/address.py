@@ -85,6 +85,7 @@ class Destination:
     port: int
     is_mapped: bool  # a connect-to of the operator's says so, which allows the port
     is_named: bool = False  # and names the host, which allows its address
+    rule: str = ""  # as the operator wrote it
 
 
 def refusal(address: str, allow: Iterable[Network] = ()) -> str:
@@ -138,8 +139,18 @@ def destination(host: str, port: int, policy: Policy) -> Destination:
                 port=rule.to_port or port,
                 is_mapped=True,
                 is_named=bool(rule.to_host),
+                rule=str(rule),
             )
     return Destination(host=host, port=port, is_mapped=False)
+
+
+def is_name(host: str) -> bool:
+    """Tell whether a host is a name, and no number that needs no asking."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return False
 
 
 def parse_allow(text: str) -> Network:

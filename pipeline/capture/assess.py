@@ -150,6 +150,7 @@ def judge(
         found = [("no-response", "nothing was asked")]
     else:
         found = list(_reasons(hops[-1], quotes))
+    found += [("tls-invalid", hop.tls_invalid) for hop in hops if hop.tls_invalid]
     if not found:
         return Assessment(verdict=Verdict.CAPTURED, detail="kept whole")
     found.sort(key=lambda pair: PRECEDENCE.index(_verdict_of(pair[0])))

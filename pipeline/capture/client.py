@@ -28,7 +28,7 @@ from requests.structures import CaseInsensitiveDict
 
 from pipeline.capture.assess import retry_after
 from pipeline.capture.net import Network, Order, Patience, Reply
-from pipeline.model import Purpose, Source
+from pipeline.model import Purpose, Source, TlsPolicy
 
 REDIRECTS = (301, 302, 303, 307, 308)
 REDIRECT_LIMIT = 10
@@ -92,6 +92,7 @@ class Client:
         self._cookies = RequestsCookieJar()
         self._has_cookies = False
         self._ahead: Order | None = None
+        self.takes_invalid = source.tls is TlsPolicy.RECORD
         self.patience = Patience(
             timeout=source.timeout.total_seconds(),
             ends_at=self._clock.monotonic() + source.deadline.total_seconds(),
@@ -178,6 +179,7 @@ class Client:
             patience=self._patience_for(manner),
             delay=manner.delay,
             secrets=self._secrets,
+            takes_invalid=self.takes_invalid,
         )
 
     def _headers_for(self, url: str) -> dict[str, str]:

@@ -23,18 +23,17 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
-import certifi
 import requests
 from requests.adapters import BaseAdapter
 
 from pipeline.capture import address
+from pipeline.capture.tls import Handshake, Trust, told
 from pipeline.capture.wire import Message, Recording, Truncation
 from pipeline.clock import Clock
 from pipeline.errors import InterruptedRunError, UsageError
 
 MOST_LINES = 32  # connections kept open, beyond those in use
 READ = 1 << 18  # bytes asked of the socket at a time
-ALPN = ["http/1.1"]  # HTTP/2 frames have no WARC form
 SAID = {
     "timeout": "connected, but nothing was answered in time",
     "reset": "the connection was reset before anything was answered",
@@ -68,6 +67,7 @@ class Order:
     delay: float = 0.0  # seconds since the last exchange with the host
     secrets: tuple[bytes, ...] = ()  # masked in what is kept of the request
     body: bytes = b""  # of a POST
+    takes_invalid: bool = False  # goes on where a certificate fails, and says so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,15 +93,22 @@ class UnreachableError(Exception):
         self.contact = contact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # each is its own
 class Contact:
     """What is known of one connection."""
 
+    started: datetime | None = None
+    host: str = ""  # as the URL names it
+    connect_to: str = ""  # the operator's rule that led elsewhere
+    asked: str = ""  # the name that was resolved; "" where it was a number
     dns: tuple[str, ...] = ()
+    dns_seconds: float = 0.0
     ip: str = ""
     port: int = 0
     tls: str = ""  # as WARC-Protocol names it: tls/1.3
     cipher: str = ""
+    tls_invalid: str = ""  # what is wrong with the certificate, in words
+    handshake: Handshake | None = None
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -113,24 +120,6 @@ def resolve(host: str, port: int) -> list[str]:
 def dial(ip: str, port: int, timeout: float) -> socket.socket:
     """Connect to an address given by its number."""
     return socket.create_connection((ip, port), timeout=timeout)
-
-
-def tls_context(cacert: Path | None = None) -> ssl.SSLContext:
-    """Trust certifi's roots, and those in a file beside them.
-
-    Raises UsageError where the file holds no certificate.
-    """
-    context = ssl.create_default_context(cafile=certifi.where())
-    if cacert is not None:
-        try:
-            context.load_verify_locations(cafile=cacert)
-        except OSError as error:  # ssl.SSLError is one
-            reason = error.strerror or error
-            raise UsageError(
-                f"--cacert {cacert}: expected PEM certificates, found {reason}"
-            ) from error
-    context.set_alpn_protocols(ALPN)
-    return context
 
 
 @dataclass(slots=True)
@@ -150,7 +139,7 @@ class Network:
         *,
         clock: Clock,
         policy: address.Policy,
-        tls: ssl.SSLContext,
+        tls: Trust,
         resolve: Resolve = resolve,
         dial: Dial = dial,
     ) -> None:
@@ -405,7 +394,7 @@ class Line:
 
     def ahead(self, order: Order) -> bool:
         """Send what was ordered if the connection stands; ``exchange`` is to follow."""
-        if self._socket is None or self._has_news():
+        if self._socket is None or self._is_spent(order):
             return False
         self._asked = self._ask(order)
         return True
@@ -415,7 +404,7 @@ class Line:
         asked, self._asked = self._asked, None
         if asked is None:
             if self._socket is not None:
-                self._has_news()
+                self._is_spent(order)
             asked = self._ask(order)
         assert asked.order is order, "what was sent ahead is collected first"
         failure = self._hear(asked)
@@ -446,7 +435,7 @@ class Line:
         started, since = self._network.clock.now(), self._network.clock.monotonic()
         is_reused = self._socket is not None
         if self._socket is None:
-            self._socket = self._connect(order.patience)
+            self._socket = self._connect(order)
         recording = Recording(
             folder=order.folder, method=order.method, secrets=order.secrets
         )
@@ -472,12 +461,17 @@ class Line:
             self.hang_up()
         return failure
 
-    def _has_news(self) -> bool:
-        """Tell whether a kept connection was closed or spoke out of turn; hang up."""
+    def _is_spent(self, order: Order) -> bool:
+        """Hang up a kept connection that an order can't go over, and say so.
+
+        It was closed or spoke out of turn, or its certificate was taken with another
+        source's leave, which is not this one's.
+        """
         assert self._socket is not None, "asked of a kept connection"
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        if poll.poll(0):
+        is_foreign = self._contact.tls_invalid and not order.takes_invalid
+        if is_foreign or poll.poll(0):
             self.hang_up()
             return True
         return False
@@ -518,26 +512,36 @@ class Line:
 
     # ------------------------------------------------------------- connecting
 
-    def _connect(self, patience: Patience) -> socket.socket:
+    def _connect(self, order: Order) -> socket.socket:
         """Resolve once, judge every answer, connect to a number, shake hands.
 
         Raises UnreachableError.
         """
+        clock, patience = self._network.clock, order.patience
         self._contact = Contact()
         policy = self._network.policy
         goal = address.destination(self._host, self._port, policy)
         refused = address.port_refusal(goal.host, goal.port, policy)
         if refused and not goal.is_mapped:
             raise UnreachableError("blocked-address", refused, Contact())
+        started, since = clock.now(), clock.monotonic()
         answers = self._resolved(goal.host, goal.port, patience)
-        self._contact = Contact(dns=tuple(answers), port=goal.port)
+        self._contact = Contact(
+            started=started,
+            host=self._host,
+            connect_to=goal.rule,
+            asked=goal.host if address.is_name(goal.host) else "",
+            dns=tuple(answers),
+            dns_seconds=clock.monotonic() - since,
+            port=goal.port,
+        )
         allow = ANYWHERE if goal.is_named else policy.allow
         for answer in answers:  # one bad answer among several blocks all
             if refused := address.refusal(answer, allow):
                 detail = f"{goal.host} may not be contacted: {refused}"
                 raise UnreachableError("blocked-address", detail, self._contact)
         sock = self._dialled(answers, goal.port, patience)
-        return self._secured(sock, patience) if self._is_secure else sock
+        return self._secured(sock, order) if self._is_secure else sock
 
     def _resolved(self, host: str, port: int, patience: Patience) -> list[str]:
         """Ask in a thread of its own: the system's resolver knows no time limit."""
@@ -582,23 +586,48 @@ class Line:
         left = patience.ends_at - self._network.clock.monotonic()
         return max(0.001, min(patience.timeout, left))
 
-    def _secured(self, plain: socket.socket, patience: Patience) -> socket.socket:
-        """Shake hands and check the certificate against the roots of the run."""
+    def _secured(self, plain: socket.socket, order: Order) -> socket.socket:
+        """Shake hands and check the certificate against the roots of the run.
+
+        One that fails is met again without a check where the order takes it.
+        """
+        trust, failed = self._network.tls, None
         try:
-            plain.settimeout(self._seconds_left(patience))
-            sock = self._network.tls.wrap_socket(plain, server_hostname=self._host)
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            plain.close()
-            why = getattr(error, "verify_message", "") or error
-            detail = f"no TLS connection with {self._host}: {why}"
-            raise UnreachableError("tls", detail, self._contact) from error
-        version, cipher = sock.version() or "", sock.cipher()
+            sock = self._shaken(plain, trust.verifying, order.patience)
+        except ssl.SSLCertVerificationError as error:
+            if not order.takes_invalid:
+                raise self._no_tls(error) from error
+            failed = error
+            ip, port = self._contact.ip, self._contact.port  # the one that was judged
+            again = self._dialled([ip], port, order.patience)
+            sock = self._shaken(again, trust.recording, order.patience)
+        made = told(sock, trust, failed)
         self._contact = replace(
             self._contact,
-            tls=version.lower().replace("tlsv", "tls/"),
-            cipher=cipher[0] if cipher else "",
+            tls=made.version,
+            cipher=made.cipher,
+            tls_invalid=made.detail,
+            handshake=made,
         )
         return sock
+
+    def _shaken(
+        self, plain: socket.socket, context: ssl.SSLContext, patience: Patience
+    ) -> ssl.SSLSocket:
+        try:
+            plain.settimeout(self._seconds_left(patience))
+            return context.wrap_socket(plain, server_hostname=self._host)
+        except ssl.SSLCertVerificationError:
+            plain.close()
+            raise
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            plain.close()
+            raise self._no_tls(error) from error
+
+    def _no_tls(self, error: Exception) -> UnreachableError:
+        why = getattr(error, "verify_message", "") or error
+        detail = f"no TLS connection with {self._host}: {why}"
+        return UnreachableError("tls", detail, self._contact)
 
 
 def _read(sock: socket.socket, seconds: float, room: int) -> bytes | None:

@@ -7,15 +7,29 @@ anomaly, interim heads), stands in metadata records. Beside the WARC grows its i
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from pipeline.capture.net import Reply
+from pipeline.capture.connections import (
+    DNS,
+    PEM,
+    chain_block,
+    connection_of,
+    lookup_block,
+)
+from pipeline.capture.net import Contact, Reply
 from pipeline.capture.wire import Message
 from pipeline.clock import Clock, stamp
 from pipeline.fixity import ALGORITHMS, Sink
-from pipeline.model import Artefact, Exchange, Previous, Purpose, RecordRef
+from pipeline.model import (
+    Artefact,
+    Connection,
+    Exchange,
+    Previous,
+    Purpose,
+    RecordRef,
+)
 from pipeline.warc import (
     FIELDS,
     MEDIA_TYPE,
@@ -79,6 +93,9 @@ class Records:
         )
         self._writer = Writer(self._sink)
         self._index: list[str] = []
+        self._numbers: dict[Contact, int] = {}
+        self._kept: dict[bytes, RecordRef] = {}  # chains and lookups, each once
+        self.connections: list[Connection] = []
         self._info = self._id()
         self._writer.write(
             small_record(
@@ -102,6 +119,7 @@ class Records:
         """Record one exchange and tell it as a value."""
         message = reply.message
         response = request = None
+        connection = 0
         if message is not None and message.block.size:
             response = self._response(reply, message, note)
         else:
@@ -109,7 +127,10 @@ class Records:
         if message is not None:
             request = self._request(reply, message, response)
             self._oddities(reply, message, response)
-        return told(reply, note, response, request)
+            connection = self._numbers.get(reply.contact, 0)
+            if not connection and reply.contact.ip:
+                connection = self._connection(reply, response or request)
+        return told(reply, note, response, request, connection)
 
     def resource(
         self, uri: str, data: bytes, media_type: str, *, about: RecordRef | None
@@ -118,20 +139,7 @@ class Records:
         fields = [("WARC-Target-URI", uri), ("Content-Type", media_type)]
         if about is not None:
             fields.append(("WARC-Refers-To", about.id))
-        now = self._clock.now()
-        ref = self._write_small("resource", data, now, fields)
-        self._index.append(
-            cdxj_line(
-                uri,
-                now,
-                ref,
-                status=None,
-                media_type=media_type,
-                payload=None,
-                file=WARC_PATH.rpartition("/")[2],
-            )
-        )
-        return ref
+        return self._resource(data, self._clock.now(), fields)
 
     def finish(self) -> tuple[Artefact, bytes]:
         """Close the WARC; return it, and the lines of its CDXJ index, sorted."""
@@ -215,6 +223,47 @@ class Records:
             lines = warc_fields(("anomaly", name) for name in message.anomalies)
             fields = [*beside, ("Content-Type", FIELDS)]
             self._write_small("metadata", lines, reply.started, fields)
+
+    def _connection(self, reply: Reply, beside: RecordRef) -> int:
+        """Tell a connection that is new here; keep its chain and its lookup, once."""
+        contact, number = reply.contact, len(self.connections) + 1
+        one = connection_of(contact, number=number, seen=reply.started)
+        near = ("WARC-Concurrent-To", beside.id)
+        chain = lookup = None
+        if contact.handshake is not None:
+            fields = [("WARC-Target-URI", reply.url), near, ("Content-Type", PEM)]
+            block = chain_block(one, contact.handshake.chain)
+            chain = self._kept.get(block) or self._write_small(
+                "metadata", block, one.started, fields
+            )
+            self._kept[block] = chain
+        if one.asked:
+            fields = [("WARC-Target-URI", f"dns:{one.asked}"), near]
+            fields.append(("Content-Type", DNS))
+            block = lookup_block(one)
+            lookup = self._kept.get(block) or self._resource(block, one.started, fields)
+            self._kept[block] = lookup
+        self.connections.append(replace(one, chain=chain, lookup=lookup))
+        self._numbers[contact] = number
+        return number
+
+    def _resource(
+        self, data: bytes, date: datetime, fields: list[tuple[str, str]]
+    ) -> RecordRef:
+        ref = self._write_small("resource", data, date, fields)
+        named = dict(fields)
+        self._index.append(
+            cdxj_line(
+                named["WARC-Target-URI"],
+                date,
+                ref,
+                status=None,
+                media_type=named["Content-Type"],
+                payload=None,
+                file=WARC_PATH.rpartition("/")[2],
+            )
+        )
+        return ref
 
     def _write_small(
         self, kind: str, block: bytes, date: datetime, fields: list[tuple[str, str]]
@@ -312,6 +361,7 @@ def told(
     note: Note,
     response: RecordRef | None = None,
     request: RecordRef | None = None,
+    connection: int = 0,
 ) -> Exchange:
     """Tell an exchange as a value, and where its records stand once they do."""
     message, contact = reply.message, reply.contact
@@ -337,6 +387,8 @@ def told(
         payload=message.payload_digest if message else None,
         truncated=message.truncated if message else "",
         anomalies=message.anomalies if message else (),
+        tls_invalid=contact.tls_invalid,
+        connection=connection,
         response=response,
         request=request,
     )

@@ -37,7 +37,7 @@ class Robots:
     """The robots.txt of every host of a run. Thread-safe."""
 
     def __init__(self) -> None:
-        self._pages: dict[str, _Page] = {}
+        self._pages: dict[tuple[str, bool], _Page] = {}
 
     def opinion(self, url: str, client: Client, agent: str) -> Opinion:
         """Ask the host of a URL, unless it was asked before, and read the answer.
@@ -46,7 +46,9 @@ class Robots:
         """
         parts = urlsplit(url)
         address = f"{parts.scheme}://{parts.netloc}/robots.txt"
-        page = self._pages.setdefault(address, _Page())
+        # what one source may take, another may not: ``tls: record``
+        key = address, client.takes_invalid
+        page = self._pages.setdefault(key, _Page())
         with page.lock:
             if not page.hops:
                 manner = Manner(purpose=Purpose.ROBOTS, max_size=LIMIT)

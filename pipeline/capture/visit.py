@@ -225,6 +225,7 @@ class _Visit:
             page_title=reading.title,
             payload=main.payload if main else None,
             exchanges=tuple(self._engine.exchanges),
+            connections=tuple(self._records.connections),
             requisites=self._requisites,
             quotes=tuple(replace(found, record=record) for found in reading.quotes),
             artefacts=artefacts,

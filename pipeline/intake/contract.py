@@ -56,6 +56,7 @@ from pipeline.model import (
     Quote,
     RobotsPolicy,
     Role,
+    TlsPolicy,
 )
 
 VERSION = 1
@@ -73,7 +74,6 @@ UNBUILT = frozenset(
         "source.linked",
         "source.screenshot",
         "source.pdf",
-        "source.tls: record",
         "quote.match: fuzzy",
         "quote.at_least",
         "package.profile: *",
@@ -207,7 +207,7 @@ INHERITED = {
     "pdf": Field(Flag(), "keep a printed page", "false"),
     "text": Field(Flag(), "keep the text of the page", "true"),
     "robots": Field(_choice(RobotsPolicy), "what robots.txt decides", "record"),
-    "tls": Field(Choice(("verify", "record")), "what a bad certificate does", "verify"),
+    "tls": Field(_choice(TlsPolicy), "what a certificate that fails does", "verify"),
     "identify": Field(_choice(Identify), "what the User-Agent says", "product"),
     "delay": Field(DELAY, "between documents of one host", "2s"),
     "requisite_delay": Field(DELAY, "between what one page needs", "100ms"),

@@ -321,7 +321,7 @@ def _sources(draft: _Draft) -> Iterator[Source]:
 
 
 def _source(name: str, values: dict[str, Any], entry: str) -> Source:
-    # ``file`` is the document's, and ``tls: verify`` says what happens anyway
+    # ``file`` is the document's alone
     known = {key: value for key, value in values.items() if key in _SOURCE_FIELDS}
     return Source(id=name, entry=entry, **known)
 

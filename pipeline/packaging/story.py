@@ -54,6 +54,7 @@ def capture_json(accession: Accession) -> dict[str, Json]:
         "payload": told(capture.payload),
         "redirects": _redirects(capture),
         "exchanges": [_exchange(exchange) for exchange in capture.exchanges],
+        "connections": told(capture.connections),
         "requisites": told(capture.requisites),
         "quotes": [_quote(sighting) for sighting in capture.quotes],
         "artefacts": [artefact_json(artefact) for artefact in capture.artefacts],
@@ -170,6 +171,8 @@ def _exchange(one: Exchange) -> dict[str, Json]:
         "payload": str(one.payload) if one.payload else None,
         "truncated": one.truncated,
         "anomalies": list(one.anomalies),
+        "tls_invalid": readable(one.tls_invalid),
+        "connection": one.connection,
         "response": told(one.response),
         "request": told(one.request),
     }

@@ -9,8 +9,9 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from pipeline.capture.address import Policy, parse_connect_to
-from pipeline.capture.net import Network, tls_context
+from pipeline.capture.net import Network
 from pipeline.capture.robots import Robots
+from pipeline.capture.tls import tls_context
 from pipeline.capture.visit import Task, visit
 from pipeline.clock import SystemClock
 from pipeline.model import Source

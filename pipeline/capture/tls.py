@@ -1,0 +1,140 @@
+"""The handshake: whom a run trusts, what a server sent, what came of checking it.
+
+The chain is kept as the server sent it, certificate by certificate. A check that fails
+is told by its name; whether the connection is used all the same is ``net``'s to decide.
+Opens no connection: it speaks over one that ``net`` opened.
+"""
+
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import certifi
+
+from pipeline.errors import UsageError
+
+ALPN = ["http/1.1"]  # HTTP/2 frames have no WARC form
+PUBLIC = f"certifi {certifi.__version__}"
+CACERT = "--cacert"
+
+# OpenSSL's names for what may be wrong with a chain (x509_vfy.h, X509_V_ERR_...).
+ERRORS = {
+    2: "UNABLE_TO_GET_ISSUER_CERT",
+    7: "CERT_SIGNATURE_FAILURE",
+    9: "CERT_NOT_YET_VALID",
+    10: "CERT_HAS_EXPIRED",
+    18: "DEPTH_ZERO_SELF_SIGNED_CERT",
+    19: "SELF_SIGNED_CERT_IN_CHAIN",
+    20: "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+    21: "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+    22: "CERT_CHAIN_TOO_LONG",
+    24: "INVALID_CA",
+    25: "PATH_LENGTH_EXCEEDED",
+    26: "INVALID_PURPOSE",
+    34: "UNHANDLED_CRITICAL_EXTENSION",
+    47: "PERMITTED_VIOLATION",
+    48: "EXCLUDED_VIOLATION",
+    62: "HOSTNAME_MISMATCH",
+    64: "IP_ADDRESS_MISMATCH",
+    66: "EE_KEY_TOO_SMALL",
+    67: "CA_KEY_TOO_SMALL",
+    68: "CA_MD_TOO_WEAK",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Whom a run trusts, and how to shake hands with the others."""
+
+    verifying: ssl.SSLContext
+    recording: ssl.SSLContext  # takes any certificate; for ``tls: record`` alone
+    public: frozenset[bytes] | None = None  # certifi's roots, where others are beside
+
+    def origin(self, root: bytes) -> str:
+        """Say where a root that was trusted comes from."""
+        return PUBLIC if self.public is None or root in self.public else CACERT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handshake:
+    """What a handshake told of the other end."""
+
+    version: str  # as WARC-Protocol names it: tls/1.3
+    cipher: str
+    alpn: str  # "" where the server chose none
+    chain: tuple[bytes, ...]  # DER, as sent: the leaf first
+    is_leaf_only: bool = False  # no more was to be had of this Python
+    root: bytes = b""  # DER, where the chain was verified and Python tells
+    trusted_by: str = ""
+    error: str = ""  # OpenSSL's name for why it is not valid
+    detail: str = ""  # the same in words
+
+
+def tls_context(cacert: Path | None = None) -> Trust:
+    """Trust certifi's roots, and those in a file beside them.
+
+    Raises UsageError where the file holds no certificate.
+    """
+    verifying = ssl.create_default_context(cafile=certifi.where())
+    public = None
+    if cacert is not None:
+        public = frozenset(verifying.get_ca_certs(binary_form=True))
+        try:
+            verifying.load_verify_locations(cafile=cacert)
+        except OSError as error:  # ssl.SSLError is one
+            reason = error.strerror or error
+            raise UsageError(
+                f"--cacert {cacert}: expected PEM certificates, found {reason}"
+            ) from error
+    recording = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    recording.check_hostname = False
+    recording.verify_mode = ssl.CERT_NONE
+    for context in (verifying, recording):
+        context.set_alpn_protocols(ALPN)
+    return Trust(verifying=verifying, recording=recording, public=public)
+
+
+def told(
+    sock: ssl.SSLSocket, trust: Trust, failed: ssl.SSLCertVerificationError | None
+) -> Handshake:
+    """Tell a handshake that was made, and why an earlier one with a check was not."""
+    version, cipher = sock.version() or "", sock.cipher()
+    chain = _chain(sock, "get_unverified_chain")
+    leaf = sock.getpeercert(binary_form=True) or b""
+    verified = () if failed else _chain(sock, "get_verified_chain")
+    root = verified[-1] if verified else b""
+    return Handshake(
+        version=version.lower().replace("tlsv", "tls/"),
+        cipher=cipher[0] if cipher else "",
+        alpn=sock.selected_alpn_protocol() or "",
+        chain=chain or ((leaf,) if leaf else ()),
+        is_leaf_only=not chain,
+        root=root,
+        trusted_by=trust.origin(root) if root else "",
+        error=error_name(failed.verify_code) if failed else "",
+        detail=failed.verify_message if failed else "",
+    )
+
+
+def error_name(code: int) -> str:
+    """Name a verification error as OpenSSL does."""
+    return ERRORS.get(code, f"X509_V_ERR {code}")
+
+
+def _chain(sock: socket.socket, method: str) -> tuple[bytes, ...]:
+    """Ask for a chain, DER, the leaf first; () where this Python has no way to.
+
+    Public since Python 3.13 alone; since 3.10 the object beneath the socket knows it,
+    and without it no certificate but the leaf could be kept.
+    """
+    ask: Any = getattr(sock, method, None)
+    if ask is None:
+        ask = getattr(getattr(sock, "_sslobj", None), method, None)
+    found = (ask() if ask is not None else None) or ()
+    return tuple(one if isinstance(one, bytes) else _der(one) for one in found)
+
+
+def _der(certificate: Any) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(certificate.public_bytes())  # PEM is its default
