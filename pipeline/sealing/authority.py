@@ -14,7 +14,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.capture.address import Policy
-from pipeline.capture.net import Network, Order, Patience, Reply, tls_context
+from pipeline.capture.net import Network, Order, Patience, Reply
+from pipeline.capture.tls import tls_context
 from pipeline.clock import Clock
 from pipeline.sealing import token
 from pipeline.sealing.token import Authority, Token
