@@ -105,17 +105,18 @@ def body_of(url: str, message: Message) -> Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """One requisite: who needs it, and how far from the page."""
+    """One requisite: how to ask for it, and how far from the page it is."""
 
     url: str
-    referrer: str
+    manner: Manner
     depth: int
 
 
 class Wants:
     """What a page needs, found level by level, each URL once."""
 
-    def __init__(self, page: Body) -> None:
+    def __init__(self, page: Body, source: Source) -> None:
+        self._source = source
         self.seen: set[str] = set()
         self.queue: deque[Wish] = deque()
         self.too_deep: list[str] = []
@@ -136,6 +137,7 @@ class Wants:
     def add(self, body: Body, depth: int) -> None:
         """Take up what a page, frame or style sheet needs in its turn."""
         is_too_deep = depth > (CSS_DEPTH if body.is_css else FRAME_DEPTH)
+        manner = self._manner(body.url)
         for url in needs(body):
             if url in self.seen or url == self._page:
                 continue
@@ -145,7 +147,17 @@ class Wants:
             elif is_too_deep:
                 self.too_deep.append(url)
             else:
-                self.queue.append(Wish(url=url, referrer=body.url, depth=depth))
+                self.queue.append(Wish(url=url, manner=manner, depth=depth))
+
+    def _manner(self, referrer: str) -> Manner:
+        source = self._source
+        return Manner(
+            purpose=Purpose.REQUISITE,
+            referrer=referrer,
+            delay=source.requisite_delay.total_seconds(),
+            retries=min(REQUISITE_RETRIES, source.retries),
+            longest_wait=REQUISITE_WAIT,
+        )
 
 
 class HttpEngine:
@@ -193,7 +205,7 @@ class HttpEngine:
 
     def requisites_of(self, page: Body) -> tuple[Requisites, tuple[str, ...]]:
         """Fetch what a page needs, level by level; say what was not to be had."""
-        wants, missing, room = Wants(page), [], REQUISITE_BYTES
+        wants, missing, room = Wants(page, self._source), [], REQUISITE_BYTES
         notes: list[str] = []
         while wants.queue:
             if not self._client.is_ahead and (
@@ -224,11 +236,11 @@ class HttpEngine:
         self, wish: Wish, wants: Wants, room: int
     ) -> tuple[Exchange, Body | None]:
         """Fetch one requisite; return its last exchange, its body where that counts."""
-        for hop in self._client.hops(wish.url, self._manner(wish)):
+        for hop in self._client.hops(wish.url, wish.manner):
             note = Note(
                 purpose=Purpose.REQUISITE,
                 attempt=hop.attempt,
-                referrer=wish.referrer,
+                referrer=wish.manner.referrer,
                 location=hop.location,
             )
             body, message = None, hop.reply.message
@@ -240,15 +252,6 @@ class HttpEngine:
             exchange = self._record(hop, note)
         return exchange, body
 
-    def _manner(self, wish: Wish) -> Manner:
-        return Manner(
-            purpose=Purpose.REQUISITE,
-            referrer=wish.referrer,
-            delay=self._source.requisite_delay.total_seconds(),
-            retries=min(REQUISITE_RETRIES, self._source.retries),
-            longest_wait=REQUISITE_WAIT,
-        )
-
     def _look_ahead(self, wants: Wants, room: int, size: int) -> None:
         """Let the server work on the next requisite while this one is being kept.
 
@@ -259,7 +262,7 @@ class HttpEngine:
             return
         if not self._reason_to_stop(wants.asked, room - size):
             following = wants.queue[0]
-            self._client.ahead(following.url, self._manner(following))
+            self._client.ahead(following.url, following.manner)
 
     def _reason_to_stop(self, done: int, room: int) -> str:
         if done >= self._source.max_requisites:
