@@ -41,8 +41,15 @@ def secret(key: ec.EllipticCurvePrivateKey) -> bytes:
 class House:
     """A root and the certificates it gives out."""
 
-    def __init__(self, name: str, start: float = -1, end: float = 9 * 365 * 24) -> None:
-        self.name, self.span = name, (start, end)
+    def __init__(
+        self,
+        name: str,
+        start: float = -1,
+        end: float = 9 * 365 * 24,
+        *,
+        is_wide: bool = False,
+    ) -> None:
+        self.name, self.span, self.is_wide = name, (start, end), is_wide
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.root = self.certified(f"{name} root", self.key, ca=True)
 
@@ -78,6 +85,12 @@ class House:
                 critical=True,
             )
         )
+        if ca and self.is_wide:
+            # openssl puts embedded certificates last, and DER wants the longest there.
+            pad = [x509.DNSName(f"pad{n}.example") for n in range(20)]
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName(pad), critical=False
+            )
         if purposes:
             builder = builder.add_extension(
                 x509.ExtendedKeyUsage(purposes), critical=critical

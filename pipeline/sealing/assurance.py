@@ -277,9 +277,14 @@ class _Judgement:
             said = statement.parse(clear)
         except ValueError as error:
             self.say("seal-statement", name, str(error))
+            self._verified(f"{name}.p7s", clear)
             return None
         self._require_subject(name, number, said)
-        certificate = self._signer(name, clear, said)
+        certificate = self._verified(f"{name}.p7s", clear)
+        if certificate and keys.fingerprint(certificate) != said.signer:
+            message = f"the statement names {said.signer}, and another signed"
+            self.say("seal-signer", f"{name}.p7s", message)
+            certificate = None
         found = (self._token(number, one, f"{name}.p7s") for one in said.authorities)
         tokens = tuple(one for one in found if one)
         return _Read(said=said, certificate=certificate, tokens=tokens)
@@ -295,24 +300,17 @@ class _Judgement:
             if problem := _difference(sealed.get(path), due.get(path)):
                 self.say("seal-subject", path, f"{name} {problem}")
 
-    def _signer(
-        self, name: str, clear: bytes, said: Statement
-    ) -> x509.Certificate | None:
-        place = f"{name}.p7s"
+    def _verified(self, place: str, clear: bytes) -> x509.Certificate | None:
+        """Verify the signature over a statement; None where it does not hold."""
         signed = self.held.files.get(place)
         if signed is None:
             self.say("seal-signature", place, "the signature of this seal is gone")
             return None
         try:
-            certificate = signature.verify(clear, signed)
+            return signature.verify(clear, signed)
         except ValueError as error:
             self.say("seal-signature", place, str(error))
             return None
-        if keys.fingerprint(certificate) != said.signer:
-            message = f"the statement names {said.signer}, and another signed"
-            self.say("seal-signer", place, message)
-            return None
-        return certificate
 
     def _token(self, number: int, authority: str, signed: str) -> Token | None:
         """Judge one token by the roots that are pinned here; None for no proof."""

@@ -24,7 +24,7 @@ from pipeline.sealing.keys import fingerprint, subject
 
 NONCE_BYTES = 16
 TST_INFO = "1.2.840.113549.1.9.16.1.4"
-IN_BUNDLE = "sha256:"  # a root named by its digest in certifi's bundle
+CHAIN = "verifying certificates"  # in rfc3161-client's words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,12 @@ def judge(answer: bytes, data: bytes, *, asked: bytes, authority: Authority) -> 
     try:
         verifier.verify_message(response, data)
     except (VerificationError, ValueError) as error:
-        raise ValueError(f"not to be trusted: {error}") from error
+        why = str(error)
+        if CHAIN in why:  # what follows is OpenSSL's own stack
+            why = (
+                f"no chain to a root pinned for {authority.name}, or no sound signature"
+            )
+        raise ValueError(f"not to be trusted: {why}") from error
     return Token(
         authority=authority.name,
         at=response.tst_info.gen_time.astimezone(UTC),
