@@ -305,11 +305,20 @@ def _files(
     else:
         upward = (folder / FILE_NAME for folder in (cwd, *cwd.parents))
         yield from islice(filter(_stands, upward), 1)
-    # XDG Base Directory 0.8: a relative XDG_CONFIG_HOME is to be ignored.
-    own = Path(environ.get("XDG_CONFIG_HOME", ""))
-    own = (own if own.is_absolute() else home / ".config") / "muniment" / "config.toml"
+    own = own_folder(environ, home) / "config.toml"
     if _stands(own):
         yield own
+
+
+def own_folder(environ: Mapping[str, str], home: Path | None = None) -> Path:
+    """Tell where the user's own settings and private keys lie, outside any archive."""
+    # XDG Base Directory 0.8: a relative XDG_CONFIG_HOME is to be ignored.
+    named = Path(environ.get("XDG_CONFIG_HOME", ""))
+    return (named if named.is_absolute() else _home(environ, home)) / "muniment"
+
+
+def _home(environ: Mapping[str, str], home: Path | None) -> Path:
+    return (home or Path(environ.get("HOME") or Path("~").expanduser())) / ".config"
 
 
 def _stands(path: Path) -> bool:

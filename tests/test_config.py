@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import STARTER_MANIFEST, STARTER_TOML, Config, load, show
+from pipeline.config import (
+    STARTER_MANIFEST,
+    STARTER_TOML,
+    Config,
+    load,
+    own_folder,
+    show,
+)
 from pipeline.errors import Exit, UsageError
 from pipeline.intake import manifest
 from pipeline.model import Operator
@@ -392,3 +399,12 @@ def test_whatever_the_file_holds_is_used_or_refused(tmp_path_factory, pieces):
         load(flags={}, environ={"HOME": str(folder)}, cwd=folder, config_file=named)
     except UsageError as error:
         assert str(error).startswith(str(folder / "m.toml"))
+
+
+def test_private_keys_lie_where_the_users_settings_do(tmp_path) -> None:
+    home = {"HOME": str(tmp_path)}
+    assert own_folder(home) == tmp_path / ".config/muniment"
+    assert (
+        own_folder(home | {"XDG_CONFIG_HOME": "odd"}) == tmp_path / ".config/muniment"
+    )
+    assert own_folder(home | {"XDG_CONFIG_HOME": "/own"}) == Path("/own/muniment")

@@ -22,6 +22,7 @@ from pipeline.holdings.custody import (
     parse_line,
 )
 from pipeline.holdings.disk import Disk
+from pipeline.holdings.merkle import EMPTY, Head, Tree, leaf_of
 from pipeline.model import Digest
 
 AT = datetime(2026, 9, 24, 3, 17, tzinfo=UTC)
@@ -388,3 +389,33 @@ def test_a_folder_whose_name_is_not_ascii_holds_a_log(tmp_path: Path) -> None:
     folder = tmp_path / "مدارک é 資料"
     folder.mkdir()
     assert log_of(folder, ENTRY).append(SHORT) == 1
+
+
+# ------------------------------------------------------------------------------- heads
+
+
+def plain_head(log: Log) -> Head:
+    return Tree(leaf_of(one.line) for one in log.read()).head(log.count())
+
+
+def test_the_head_is_that_of_the_lines_as_they_stand(tmp_path) -> None:
+    log = log_of(tmp_path)
+    assert log.head() == Head(size=0, root=EMPTY)
+    for n in range(9):
+        log.append(SHORT)
+        assert log.head() == plain_head(log)
+        assert log.head().size == n + 1
+
+
+def test_a_head_follows_what_another_wrote_and_what_was_cut(tmp_path) -> None:
+    log, other = log_of(tmp_path, ENTRY), log_of(tmp_path)
+    assert log.head().size == 1
+    other.append(SHORT)
+    assert log.head() == plain_head(log)
+    with log.path.open("ab") as file:
+        file.write(b"torn")
+    assert log.head().size == 2
+    log.cut_torn_tail(tmp_path)
+    assert log.head() == plain_head(log)
+    os.truncate(log.path, len(line_of(0, ENTRY)))
+    assert log.head() == plain_head(log)

@@ -10,7 +10,11 @@
     catalogue     SQLite index, rebuildable from the bags
     lock          one writer at a time
     room          where things stand in the archive folder, and moving them to last
+    checkpoints   the log's key, and every head that it signed
+    ledger        what is wrong with the log, beside its checkpoints and its bags
     store         stage, accession, find, recover
+    verify        a bag with what the log has against it: validate, composed
+    proof         what the log proves to a stranger: heads, inclusion, consistency
 
 A module imports only what stands above it, here and in ``pipeline``.
 """

@@ -21,6 +21,7 @@ from pipeline.clock import stamp, unstamp
 from pipeline.errors import FixityError, StorageError
 from pipeline.fixity import digest_of, write_file
 from pipeline.holdings.disk import DISK, Disk, sync_folder
+from pipeline.holdings.merkle import Frontier, Head, leaf_of
 from pipeline.model import Digest
 
 LIMIT = 1 << 20  # bytes of a line; nothing we write comes near
@@ -147,6 +148,8 @@ class Log:
         self.path = path
         self._disk = disk
         self._is_sound = True
+        self._frontier = Frontier()
+        self._hashed = 0  # bytes of the log that the frontier has taken in
 
     def size(self) -> int:
         """Return the bytes of the log; a log that does not exist has none."""
@@ -217,6 +220,25 @@ class Log:
         with _told(self.path), self.path.open("rb") as file:
             for n, line in enumerate(iter(lambda: file.readline(LIMIT), b"")):
                 yield self._checked(n, line)
+
+    def head(self) -> Head:
+        """Tell how many whole lines there are, and the root of their tree.
+
+        The first call reads the log once, a later one what was added since. What is
+        remembered is for making checkpoints; ``ledger`` reads all of it each time.
+        """
+        size = self.size()
+        if size < self._hashed:  # a torn tail was cut
+            self._frontier, self._hashed = Frontier(), 0
+        if size > self._hashed:
+            with _told(self.path), self.path.open("rb") as file:
+                file.seek(self._hashed)
+                for line in iter(lambda: file.readline(LIMIT), b""):
+                    if not line.endswith(b"\n"):
+                        break
+                    self._frontier.add(leaf_of(line))
+                    self._hashed += len(line)
+        return self._frontier.head()
 
     def sync(self) -> None:
         """Bring to disk what a process that died had written and not yet synced."""

@@ -18,10 +18,12 @@ from pipeline.clock import Clock
 from pipeline.errors import FixityError, PipelineError
 from pipeline.holdings import catalogue as index
 from pipeline.holdings.catalogue import Catalogue
+from pipeline.holdings.checkpoints import Checkpoints, Stored
 from pipeline.holdings.custody import Act, Entry, Log, Logged
 from pipeline.holdings.database import DatabaseError
 from pipeline.holdings.description import describe
 from pipeline.holdings.disk import DISK, Disk, sync_folder, sync_tree
+from pipeline.holdings.ledger import agreed
 from pipeline.holdings.lock import Lock
 from pipeline.holdings.room import Room, entries, name_of, told
 from pipeline.model import Bag, Level, Severity
@@ -185,6 +187,16 @@ class Store:
         except PipelineError as error:  # the log is what counts
             self._note(str(error))
         return n
+
+    def checkpoint(self, keys: Path) -> Stored:
+        """Sign the head of the log and keep the checkpoint; ``keys`` is a folder.
+
+        Raises FixityError where the log is not the one that was signed before.
+        """
+        self._require_lock()
+        agreed(self.root)
+        stored = Checkpoints(self.root, self._disk)
+        return stored.take(self.log.head(), keys=keys, clock=self._clock)
 
     def _ready(self) -> None:
         """Open the catalogue before there is a bag that it has to lack."""
