@@ -136,7 +136,10 @@ def check(session: Session, manifests: tuple[str, ...]) -> Exit:
     from pipeline.intake import manifest  # noqa: PLC0415 - start-up time
 
     operator = session.config().operator
-    checked = [manifest.check(Path(name), operator=operator) for name in manifests]
+    checked = [
+        manifest.check(Path(name), operator=operator, environ=os.environ)
+        for name in manifests
+    ]
     problems = [problem for _, found in checked for problem in found]
     is_ok = all(read is not None for read, _ in checked)
     if session.json:
@@ -147,10 +150,12 @@ def check(session: Session, manifests: tuple[str, ...]) -> Exit:
                 terminal.say(manifest.render(found))
             if read is not None:
                 quotes = sum(len(source.quotes) for source in read.sources)
-                terminal.say(
-                    f"{name}: ok, {len(read.sources)} sources, {quotes} quotes, "
-                    f"{len(read.claims)} claims"
+                counts = (
+                    terminal.counted(len(read.sources), "source"),
+                    terminal.counted(quotes, "quote"),
+                    terminal.counted(len(read.claims), "claim"),
                 )
+                terminal.say(terminal.line(f"{name}: ok, {', '.join(counts)}"))
     return Exit.OK if is_ok else Exit.MANIFEST
 
 
@@ -182,16 +187,27 @@ def plan(session: Session, manifest_file: str, only: tuple[str, ...]) -> None:
     terminal.table(
         ("source", "host", "engine", "delay", "robots", "address"),
         [
-            (s.id, plan.host_of(s), plan.engine_of(s), s.delay, s.robots, s.url)
+            (
+                s.id,
+                plan.host_of(s),
+                plan.engine_of(s),
+                terminal.span(s.delay),
+                s.robots,
+                s.url,
+            )
             if not s.skip
             else (s.id, "", "skipped", "", "", s.skip)
             for s in sources
         ],
     )
     terminal.say()
-    terminal.say(f"{len(sources)} sources on {told['hosts']} hosts; nothing was asked.")
+    count = terminal.counted(len(sources), "source")
+    hosts = terminal.counted(
+        len({plan.host_of(s) for s in sources if not s.skip}), "host"
+    )
+    terminal.say(f"{count} on {hosts}; nothing was asked.")
     for agent in plan.user_agents(read, sources):
-        terminal.say(f"Each site will see: User-Agent: {agent}")
+        terminal.say(terminal.line(f"Each site will see: User-Agent: {agent}"))
 
 
 @app.command()
@@ -382,8 +398,8 @@ def rebuild(session: Session) -> None:
         terminal.say_json({"bags": count, "problems": list(problems)})
         return
     for sentence in problems:
-        terminal.say(sentence)
-    terminal.say(f"the catalogue lists {count} bags")
+        terminal.say(terminal.line(sentence))
+    terminal.say(f"the catalogue lists {terminal.counted(count, 'bag')}")
 
 
 @app.command(name="bag")
@@ -406,7 +422,8 @@ def make_bag(session: Session, folder: str, into: str, info: tuple[str, ...]) ->
     if session.json:
         terminal.say_json(told)
     else:
-        terminal.say(f"{made.path}: {made.files} files, {made.size} bytes")
+        told_size = terminal.size(made.files, made.size)
+        terminal.say(terminal.line(f"{made.path}: {told_size}"))
 
 
 # ------------------------------------------------------------------------ beginnings
@@ -456,7 +473,7 @@ def init(session: Session, folder: str) -> None:
         terminal.say_json({"written": [str(path.absolute()) for path in made]})
         return
     for path in made:
-        terminal.say(f"wrote {path}")
+        terminal.say(terminal.line(f"wrote {path}"))
     terminal.say("next: fill in the manifest, then `muniment check` and `muniment run`")
 
 
@@ -584,10 +601,17 @@ def _complain(error: PipelineError, *, as_json: bool) -> int:
         terminal.say_json({"error": told | details, **details})
         terminal.finish()
     else:
-        is_help = str(error).startswith("Usage:")  # no command was given
-        terminal.remark(f"{error}" if is_help else f"muniment: {error}")
+        terminal.remark(complaint(error))
         terminal.kept_before([path for _, path in error.bags])
     return int(error.exit)
+
+
+def complaint(error: PipelineError) -> str:
+    """Write an error for a person, on one line unless it was laid out in several."""
+    if "problems" in error.details():
+        return f"muniment: {error}"
+    is_help = str(error).startswith("Usage:")  # no command was given
+    return str(error) if is_help else terminal.line(f"muniment: {error}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import secrets
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
+from threading import Event
 from typing import Protocol
 
 
@@ -21,8 +22,8 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Return seconds that never run backwards, to measure spans by."""
 
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
+    def sleep(self, seconds: float, until: Event | None = None) -> None:
+        """Wait, or until an event is set."""
 
     def uuid(self) -> str:
         """Return a new random UUID (RFC 9562, version 4)."""
@@ -45,9 +46,12 @@ class SystemClock:
         """Return seconds that never run backwards, to measure spans by."""
         return time.monotonic()
 
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
+    def sleep(self, seconds: float, until: Event | None = None) -> None:
+        """Wait, or until an event is set."""
+        if until is None:
+            time.sleep(seconds)
+        else:
+            until.wait(seconds)
 
     def uuid(self) -> str:
         """Return a new random UUID (RFC 9562, version 4)."""

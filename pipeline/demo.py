@@ -5,6 +5,7 @@ damages a copy and shows the damage found. It writes below its own archive root 
 every step is one that a person could type.
 """
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from pipeline.outcome import Outcome
 from pipeline.packaging import validate
 
 INSTALLED = Path(__file__).parent / "demo.yaml"  # put there when a wheel is built
+LONG = re.compile(r"([0-9a-f]{8})[0-9a-f]{24,}")  # a digest
 CHECKOUT = Path(__file__).parents[1] / "manifests" / "demo.yaml"
 
 
@@ -69,7 +71,8 @@ def tell(
         show(first)
         say("\n2. Check every bag, byte for byte.")
         reports = [validate.validate(path) for path in validate.find_bags(root)]
-        say(f"   {len(reports)} bags, {sum(one.ok for one in reports)} valid.")
+        bags = terminal.counted(len(reports), "bag")
+        say(f"   {bags}, {sum(one.ok for one in reports)} valid.")
         say("\n3. The newspaper changes one page. Run again: what is the same gets no")
         say("   bag; the change does, and so does what was refused or cut off.")
         site.publish()
@@ -79,7 +82,8 @@ def tell(
     damage = tampered(whole_bag(first, second))
     for report in damage:
         for found in report.findings:
-            say(f"   {found.severity}: {found.code}: {found.path} ({found.clause})")
+            said = LONG.sub(r"\1...", f"{found.path}: {found.message}")
+            say(f"   {found.severity}: {found.code}: {said} ({found.clause})")
     say(f"\nThe archive is {root}. Each bag has a README.txt; look at one, then")
     say(f"    muniment verify {root}")
     return Told(

@@ -10,6 +10,7 @@ import sys
 import threading
 import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pipeline.errors import StorageError
@@ -60,8 +61,7 @@ def kept_before(paths: Sequence[str]) -> None:
         were = "was" if len(paths) == 1 else "were"
         named = ", ".join(paths[:NAMED])
         more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-        counted = _counted(len(paths), "bag")
-        remark(f"{counted} {were} kept before: {line(named)}{more}")
+        remark(f"{counted(len(paths), 'bag')} {were} kept before: {line(named)}{more}")
 
 
 def finish() -> None:
@@ -128,7 +128,7 @@ class Quiet:
 
     def said(self, sentence: str) -> None:
         """Pass on a remark: those are never swallowed."""
-        remark(sentence)
+        remark(line(sentence))
 
     def visiting(self, source: Source) -> None:
         """Hear that a visit begins."""
@@ -150,7 +150,7 @@ class Lines(Quiet):
     def planned(self, sources: int, hosts: int) -> None:
         """Say how much there is to do."""
         self._done, self._all = 0, sources
-        remark(f"{_counted(sources, 'source')} on {_counted(hosts, 'host')}")
+        remark(f"{counted(sources, 'source')} on {counted(hosts, 'host')}")
 
     def kept(self, capture: Capture, change: Change) -> None:
         """Say what became of a source."""
@@ -175,7 +175,7 @@ class Bar(Lines):
         self.close()  # of the run before
         self._bar = Progress(console=Console(stderr=True), transient=True)
         self._bar.start()
-        self._task = self._bar.add_task(_counted(hosts, "host"), total=sources)
+        self._task = self._bar.add_task(counted(hosts, "host"), total=sources)
 
     def visiting(self, source: Source) -> None:
         """Name the source under way."""
@@ -215,8 +215,19 @@ def verdict_line(capture: Capture, change: Change) -> str:
     return f"{mark} {capture.source.id}: {capture.verdict}{reasons}{kept}{news}"
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun: 1 source, 2 sources."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def size(files: int, size: int) -> str:
+    """Write how much there is of a bag."""
+    return f"{counted(files, 'file')}, {counted(size, 'byte')}"
+
+
+def span(time: timedelta) -> str:
+    """Write a span of time as seconds: 5s, 0.1s."""
+    return f"{time.total_seconds():g}s"
 
 
 # --------------------------------------------------------------------------- results
@@ -250,14 +261,14 @@ def outcome(told: dict[str, Any]) -> None:
     )
     counts = ", ".join(f"{n} {verdict}" for verdict, n in told["counts"].items())
     say()
-    bags = _counted(len(paths), "bag")
-    say(f"{counts}; {bags} and the run's own: {told['run_bag']}")
+    bags = counted(len(paths), "bag")
+    say(line(f"{counts}; {bags} and the run's own: {told['run_bag']}"))
 
 
 def reports(judged: "Sequence[Report]") -> None:
     """Print what was found, the invalid bags first."""
     for report in sorted(judged, key=lambda one: one.ok):
-        files = f"{report.files} files, {report.bytes} bytes, level {report.level}"
+        files = f"{size(report.files, report.bytes)}, level {report.level}"
         word = "valid" if report.ok else "INVALID"
         say(line(f"{word}: {report.path} ({files})"))
         for finding in report.findings:
@@ -268,7 +279,7 @@ def reports(judged: "Sequence[Report]") -> None:
     if not judged:
         say("no bag was found there")
     else:
-        say(f"{_counted(len(judged), 'bag')}, {bad} invalid")
+        say(f"{counted(len(judged), 'bag')}, {bad} invalid")
 
 
 def opinions(report: "Report", told: "Sequence[Opinion]") -> None:
@@ -294,9 +305,9 @@ def opinions(report: "Report", told: "Sequence[Opinion]") -> None:
 def story(told: dict[str, Any]) -> None:
     """Print what a bag says of itself."""
     if "bags" in told and "verdict" not in told:
-        say(f"run {told['run']}")
+        say(line(f"run {told['run']}"))
         for bag in told["bags"]:
-            say(f"    {bag if isinstance(bag, str) else bag['path']}")
+            say(f"    {line(bag if isinstance(bag, str) else bag['path'])}")
         return
     source = told["source"]
     requisites = "{kept} of {wanted} requisites kept".format(**told["requisites"])
@@ -309,7 +320,7 @@ def story(told: dict[str, Any]) -> None:
         ("captured", f"{told['started']} (time asserted by this machine only)"),
         ("verdict", " ".join([told["verdict"], *told["reasons"]])),
         ("in words", told["detail"]),
-        ("kept", f"{len(told['exchanges'])} exchanges, {requisites}"),
+        ("kept", f"{counted(len(told['exchanges']), 'exchange')}, {requisites}"),
         *(
             ("quote", f"{'found' if quote['found'] else 'NOT found'}: {quote['text']}")
             for quote in told["quotes"]

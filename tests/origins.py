@@ -130,7 +130,7 @@ class FixedClock:
     def monotonic(self) -> float:
         return self.seconds
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, until: threading.Event | None = None) -> None:
         self.slept.append(seconds)
         self.seconds += seconds
 

@@ -434,8 +434,51 @@ def test_a_title_that_would_steer_the_terminal_never_reaches_it(says, held):
 def test_check_is_content_with_a_good_manifest(says):
     said = says("check", "good.yaml")
     assert (said.status, said.err) == (0, "")
-    assert said.out == "good.yaml: ok, 2 sources, 1 quotes, 0 claims\n"
+    assert said.out == "good.yaml: ok, 2 sources, 1 quote, 0 claims\n"
     assert says("check", "good.yaml", "--json").json == {"ok": True, "problems": []}
+
+
+def test_check_warns_of_a_variable_that_is_not_set(says, place, monkeypatch):
+    text = GOOD.replace("cited]}", "cited], headers: {X-Key: env:MY_KEY}}")
+    (place / "good.yaml").write_text(text)
+    monkeypatch.delenv("MY_KEY", raising=False)
+    said = says("check", "good.yaml")
+    assert said.status == 0
+    assert 'headers.X-Key: the variable "MY_KEY" is not set' in said.out
+    assert "good.yaml: ok" in said.out
+    assert says("check", "good.yaml", "--json").json["ok"] is True
+    monkeypatch.setenv("MY_KEY", "x")
+    assert says("check", "good.yaml", "--json").json["problems"] == []
+
+
+@pytest.mark.parametrize("command", ["check", "plan", "run"])
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(says, place, command):
+    os.mkfifo(place / "pipe")
+    for name in (str(place / "pipe"), "/dev/zero"):
+        said = says(command, name)
+        assert said.status == 2
+        assert f"{name}: expected a regular file" in said.err
+
+
+@pytest.mark.parametrize("command", ["check", "plan"])
+def test_a_file_cannot_forge_a_line_by_its_name(says, place, command):
+    name = "a\nforged: ok\x1b[31m.yaml"
+    for text in ("version: 1\n", None):
+        if text:
+            (place / name).write_text(text)
+        else:
+            (place / name).unlink()
+        said = says(command, name)
+        assert said.status != 0
+        assert "\nforged" not in said.out + said.err
+        assert "\x1b" not in said.out + said.err
+
+
+def test_plan_tells_the_delay_as_one_writes_it(says, place):
+    (place / "good.yaml").write_text(GOOD.replace("0s", "100ms"))
+    assert "  0.1s  " in says("plan", "good.yaml").out
+    (place / "good.yaml").write_text(GOOD.replace("0s", "5s"))
+    assert "  5s     " in says("plan", "good.yaml").out
 
 
 CHECKS = {0: (), 1: ("a: 1",), 5: ("a: 1", "b: 2", "c: 3", "d: 4", "e: 5")}
@@ -470,9 +513,9 @@ def test_the_operator_of_the_machine_is_given_to_every_reader_of_a_manifest(
     check, read = manifest.check, manifest.read
 
     def noting(call):
-        def noted(path, *, operator):
+        def noted(path, *, operator, **more):
             heard.append(operator.name)
-            return call(path, operator=operator)
+            return call(path, operator=operator, **more)
 
         return noted
 
@@ -502,7 +545,7 @@ def test_plan_touches_no_network(says, monkeypatch):
     assert told.json["hosts"] == 1
     assert [s["id"] for s in told.json["sources"]] == ["page", "gone"]
     said = says("plan", "good.yaml", "--only", "page")
-    assert "1 sources on 1 hosts; nothing was asked." in said.out
+    assert "1 source on 1 host; nothing was asked." in said.out
     assert "User-Agent: Muniment/" in said.out
 
 
@@ -849,7 +892,7 @@ def test_a_folder_becomes_a_bag_and_is_not_touched(says, place):
     (folder / "a.txt").write_text("a")
     said = says("bag", "folder", "--into", "new", "--info", "Source-Organization=A=B")
     assert said.status == 0
-    assert said.out == "new: 1 files, 1 bytes\n"
+    assert said.out == "new: 1 file, 1 byte\n"
     assert "empty" in said.err  # no manifest can list it
     assert validate(place / "new").ok
     assert "Source-Organization: A=B" in (place / "new/bag-info.txt").read_text()

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -469,6 +470,42 @@ def test_only_http_1_is_offered():
 
 
 # ------------------------------------------------------------------------------- ends
+
+
+class Dozing(SystemClock):
+    """A clock that tells when somebody begins to wait."""
+
+    def __init__(self) -> None:
+        self.dozes = threading.Event()
+
+    def sleep(self, seconds: float, until: threading.Event | None = None) -> None:
+        self.dozes.set()
+        super().sleep(seconds, until)
+
+
+def test_a_stop_ends_the_waiting_for_a_turn(network, tmp_path):
+    clock = Dozing()
+    with Origin({"/": answer(b"x")}) as site, ThreadPoolExecutor(1) as pool:
+        door = network(clock)
+        first = order(tmp_path, site.url + "/")
+        door.fetch(first)
+        late = pool.submit(door.fetch, replace(first, delay=3600.0))
+        assert clock.dozes.wait(10)
+        door.stop()
+        with pytest.raises(InterruptedRunError):
+            late.result(timeout=10)
+        assert site.requests == ["/"]
+
+
+def test_a_stop_ends_a_pause(network):
+    clock = Dozing()
+    door = network(clock)
+    with ThreadPoolExecutor(1) as pool:
+        paused = pool.submit(door.pause, 3600.0)
+        assert clock.dozes.wait(10)
+        door.stop()
+        with pytest.raises(InterruptedRunError):
+            paused.result(timeout=10)
 
 
 def test_a_stopped_network_begins_nothing(network, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import Exit
-from pipeline.intake.notation import Flaw, Span, span_at
+from pipeline.intake.notation import START, Flaw, Span, span_at
 from pipeline.intake.problem import (
     ManifestError,
     Problem,
@@ -114,6 +114,14 @@ def test_a_place_behind_the_last_line_is_told():
 def test_nothing_that_a_terminal_would_obey_is_quoted():
     (problem,) = told("odd \x1b[31m\x07", "odd")
     assert problem.excerpt == "odd \ufffd[31m\ufffd"
+
+
+def test_neither_a_name_nor_a_message_can_forge_a_line():
+    flaw = Flaw(span=START, message="a\nb", hint="c\x1b[2J", path=("d\u2028e",))
+    text = render(problems_of([flaw], file="x\ny.yaml", text="a: 1\n"))
+    assert len(text.splitlines()) == 4
+    assert "x\\ny.yaml:1:1: d\\u2028e: a\\nb" in text
+    assert "c\\x1b[2J" in text
 
 
 def test_what_is_known_to_be_a_secret_is_masked_in_every_line():

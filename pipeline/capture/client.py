@@ -155,7 +155,7 @@ class Client:
             if attempt > manner.retries or is_late:
                 break
             yield Hop(reply=reply, attempt=attempt)
-            self._clock.sleep(wait)
+            self._network.pause(wait)
         yield _answered(reply, attempt)
 
     def _ask(self, url: str, manner: Manner) -> Reply:

@@ -150,7 +150,7 @@ class Network:
         self.dial = dial
         self._hosts: dict[str, Host] = {}
         self._adapter = RecordingAdapter(self)
-        self._is_stopped = False
+        self._stopped = threading.Event()
 
     def fetch(self, order: Order) -> Reply:
         """Make one exchange, when it is this host's turn.
@@ -160,7 +160,7 @@ class Network:
         """
         host = self._host_of(order)
         if host.ahead is not order:  # else this thread holds the turn
-            if self._is_stopped:
+            if self._stopped.is_set():
                 raise InterruptedRunError("the run was stopped between two exchanges")
             host.lock.acquire()
         try:
@@ -175,7 +175,11 @@ class Network:
         same order has to follow on the same thread.
         """
         host = self._host_of(order)
-        if self._is_stopped or order.delay or not host.lock.acquire(blocking=False):
+        if (
+            self._stopped.is_set()
+            or order.delay
+            or not host.lock.acquire(blocking=False)
+        ):
             return False
         if not self._adapter.ahead(order):
             host.lock.release()
@@ -216,8 +220,14 @@ class Network:
         if max(moment, self.clock.monotonic()) >= patience.ends_at:
             return False
         if seconds > 0:
-            self.clock.sleep(seconds)
+            self.pause(seconds)
         return True
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises InterruptedRunError once the network is stopped."""
+        self.clock.sleep(seconds, self._stopped)
+        if self._stopped.is_set():
+            raise InterruptedRunError("the run was stopped between two exchanges")
 
     def _exchange(self, order: Order) -> Reply:
         started, since = self.clock.now(), self.clock.monotonic()
@@ -235,8 +245,8 @@ class Network:
         return cast("Reply", response.raw)
 
     def stop(self) -> None:
-        """Let exchanges under way end, and begin no other."""
-        self._is_stopped = True
+        """Let exchanges under way end, begin no other, and wait for nothing."""
+        self._stopped.set()
 
     def close(self) -> None:
         """Hang up."""

@@ -6,6 +6,8 @@ Only the manifest's own file is opened, and the document's file looked for; noth
 fetched, and no secret is resolved.
 """
 
+import os
+import stat
 from collections.abc import Iterator
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass, field, fields, replace
@@ -34,7 +36,7 @@ from pipeline.intake.problem import (
     problems_of,
     render,
 )
-from pipeline.intake.secrecy import Secret, find
+from pipeline.intake.secrecy import Secret, find, is_reference
 from pipeline.intake.shape import Entry, Ledger, Place, Reference
 from pipeline.intake.terms import nearest, sent, shown
 from pipeline.model import (
@@ -77,10 +79,14 @@ def read(path: Path, *, operator: Operator = NOBODY) -> Manifest:
 
 
 def check(
-    path: Path, *, operator: Operator = NOBODY
+    path: Path,
+    *,
+    operator: Operator = NOBODY,
+    environ: Lookup[str, str] | None = None,
 ) -> tuple[Manifest | None, tuple[Problem, ...]]:
     """Read a manifest and tell what is wrong with it, warnings too.
 
+    With ``environ``, headers that refer to a variable not set in it are warned of.
     The manifest is None where something is an error. Raises UsageError where the file
     is absent or cannot be read.
     """
@@ -93,6 +99,8 @@ def check(
         values = MANIFEST.read(reading.root, Place(ledger=ledger)) or {}
         draft = replace(draft, root=reading.root, values=values)
         ledger.flaws.extend(_afterthoughts(draft, ledger.references))
+        if environ is not None:
+            ledger.flaws.extend(_unset_variables(draft, environ))
         found = tuple(find(reading.root))
         ledger.flaws.extend(map(_told, found))
         secrets = tuple(secret.span for secret in found)
@@ -107,7 +115,9 @@ def check(
 def _bytes(path: Path) -> bytes:
     """Read a file, and no more of it than a manifest may have."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise UsageError(f"{path}: expected a regular file, found another kind")
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: there is no such manifest") from error
@@ -117,6 +127,11 @@ def _bytes(path: Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: NUL in the path
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{path}: the manifest cannot be read: {reason}") from error
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to would have us wait."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +290,24 @@ def _absent_file(draft: _Draft) -> Iterator[Flaw]:
             message=f"there is no file {shown(name)} in the manifest's folder",
             hint="put it there, or remove the line",
         )
+
+
+def _unset_variables(draft: _Draft, environ: Lookup[str, str]) -> Iterator[Flaw]:
+    named = (("sources", entry.name, "headers") for entry in draft.sources)
+    for path in (("defaults", "headers"), *named):
+        headers = draft.node(*path)
+        pairs = headers.pairs if isinstance(headers, Mapping) else ()
+        for key, value in pairs:
+            text = value.text.strip() if isinstance(value, Scalar) else ""
+            name = text.removeprefix("env:")
+            if name != text and is_reference(text) and name not in environ:
+                yield Flaw(
+                    span=value.span,
+                    path=(*path, key.text),
+                    message=f"the variable {shown(name)} is not set",
+                    hint="set it before the run, which stops without it",
+                    severity=Severity.WARNING,
+                )
 
 
 def _told(secret: Secret) -> Flaw:

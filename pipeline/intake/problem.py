@@ -131,20 +131,30 @@ def summary(problems: Sequence[Problem]) -> str:
         if count
     )
     rest = "; nothing was fetched." if errors else "."
-    return f"{counts} in {problems[0].file}{rest}"
+    return f"{counts} in {_plain(problems[0].file)}{rest}"
 
 
 def _told(problem: Problem) -> str:
-    place = f"{problem.file}:{problem.line}:{problem.column}"
+    place = f"{_plain(problem.file)}:{problem.line}:{problem.column}"
     kind = "warning: " if problem.severity is Severity.WARNING else ""
-    path = f"{problem.path}: " if problem.path else ""
+    path = f"{_plain(problem.path)}: " if problem.path else ""
     shown, before = _window(problem.excerpt, problem.column - 1)
     number = str(problem.line)
-    caret = f"{_blank_as_wide_as(before)}^ {problem.hint}".rstrip()
+    caret = f"{_blank_as_wide_as(before)}^ {_plain(problem.hint)}".rstrip()
     return (
-        f"{place}: {kind}{path}{problem.message}\n"
+        f"{place}: {kind}{path}{_plain(problem.message)}\n"
         f"  {number} | {shown}\n"
         f"  {' ' * len(number)} | {caret}"
+    )
+
+
+def _plain(text: str) -> str:
+    """Write out, as a number, what would end the line or steer a terminal."""
+    return "".join(
+        letter.encode("unicode_escape").decode()
+        if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")
+        else letter
+        for letter in text
     )
 
 
