@@ -133,10 +133,11 @@ def _path(value: object, place: _Place) -> Path:
 def _networks(value: object, place: _Place) -> tuple[Network, ...]:
     if not isinstance(value, list | tuple):
         _refuse("a list of networks", value)
-    return tuple(_network(_text(one, place)) for one in value)
+    return tuple(parse_network(_text(one, place)) for one in value)
 
 
-def _network(text: str) -> Network:
+def parse_network(text: str) -> Network:
+    """Read a network such as ``127.0.0.0/8``. Raises ValueError, which says how."""
     try:
         return ip_network(text)
     except ValueError as error:

@@ -9,10 +9,10 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipeline.config import Network, parse_network
 from pipeline.errors import UsageError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 USUAL_PORTS = (80, 443)
 
@@ -156,11 +156,9 @@ def is_name(host: str) -> bool:
 def parse_allow(text: str) -> Network:
     """Read a CIDR such as ``127.0.0.0/8``. Raises UsageError for anything else."""
     try:
-        return ipaddress.ip_network(text)
+        return parse_network(text)
     except ValueError as error:
-        raise UsageError(
-            f"--allow-address {text}: {error}; write a network such as 192.168.7.0/24"
-        ) from error
+        raise UsageError(f"--allow-address {text}: {error}") from error
 
 
 def parse_connect_to(text: str) -> ConnectTo:
