@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import signal
 import sys
 import tempfile
@@ -20,14 +21,22 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+import baggage
 import benches
 import figures
 from contest import MB, Bench, play
 from origin import Origin, nginx, serve
 
 BUDGET = 180.0  # seconds for the rounds of one bench
-NAMES = ("page-3000", "body-300", "start", "validate-20000", "validate-1g")
-QUICK = benches.Sizes(requisites=300, body=30 * MB, files=2_000, large=100 * MB)
+NAMES = ("page-3000", "body-300", "start", *baggage.BENCHES)
+QUICK = benches.Sizes(
+    requisites=300,
+    body=30 * MB,
+    files=10_000,
+    large=200 * MB,
+    several=25 * MB,
+    entries=100_000,
+)
 
 
 def prepared(
@@ -44,10 +53,12 @@ def prepared(
                 yield benches.body(origin)
     if "start" in names:
         yield benches.start(home)
-    if "validate-20000" in names:
-        yield benches.validate_small(home, sizes)
-    if "validate-1g" in names:
-        yield benches.validate_large(home, sizes)
+    for name, made in baggage.BENCHES.items():
+        if name in names:
+            place = home / name
+            place.mkdir()
+            yield made(place, sizes)
+            shutil.rmtree(place)
 
 
 def machine() -> dict[str, object]:

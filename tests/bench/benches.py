@@ -4,13 +4,12 @@ Every peer gets the options that make it fastest here while it does the same job
 compressed and digested, bodies thrown away, no log kept.
 """
 
-import hashlib
 import importlib.metadata
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,8 +39,10 @@ class Sizes:
 
     requisites: int = 3_000
     body: int = 300 * MB
-    files: int = 20_000
-    large: int = 1_000 * MB
+    files: int = 100_000  # of 2 kB
+    large: int = 2_000 * MB  # one file
+    several: int = 256 * MB  # each of eight files
+    entries: int = 1_000_000  # of a manifest
 
 
 # ------------------------------------------------------------------------------- peers
@@ -56,6 +57,7 @@ def versions() -> dict[str, str]:
         "wget": _program(["wget", "--version"]) if shutil.which("wget") else "",
         "warcio": _distribution("warcio"),
         "bagit": _distribution("bagit"),
+        "openssl": _program(["openssl", "version"]) if shutil.which("openssl") else "",
     }
 
 
@@ -69,15 +71,16 @@ def _distribution(name: str) -> str:
 def _program(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     first = (done.stdout + done.stderr).splitlines()[0]
-    return first.removeprefix("nginx version: nginx/").split("Wget ")[-1].split()[0]
+    first = first.removeprefix("nginx version: nginx/").removeprefix("OpenSSL ")
+    return first.split("Wget ")[-1].split()[0]
 
 
-def _absent(*names: str) -> str:
+def absent(*names: str) -> str:
     found = versions()
     return ", ".join(name for name in names if not found[name])
 
 
-def _bagit(*arguments: str) -> Step:
+def bagit(*arguments: str) -> Step:
     return Step(argv=(PYTHON, "-m", "bagit", "--quiet", *arguments))
 
 
@@ -172,10 +175,10 @@ def _errands(errand: Errand, idle: Errand) -> tuple[Contender, ...]:
             steps=lambda folder: does(errand, folder),
             proof=proof,
             idle=lambda folder: does(idle, folder),
-            absent=_absent("nginx", *needs),
+            absent=absent("nginx", *needs),
         )
 
-    bagged = _bagit("--sha256", "--sha512", "job")
+    bagged = bagit("--sha256", "--sha512", "job")
     return (
         contender(
             "muniment fetch", lambda e, f: [e.fetch(f)], errand.prove, "muniment"
@@ -260,8 +263,8 @@ def start(home: Path) -> Bench:
         return Contender(
             name=name,
             steps=lambda _: [step],
-            proof=_nothing,
-            absent=_absent("muniment"),
+            proof=nothing,
+            absent=absent("muniment"),
         )
 
     return Bench(
@@ -281,96 +284,5 @@ def start(home: Path) -> Bench:
     )
 
 
-def _nothing(_: Path) -> None:
+def nothing(_: Path) -> None:
     """The exit status was proof enough."""
-
-
-# ----------------------------------------------------------------------------- validate
-
-
-def _bag(folder: Path, payload: Mapping[str, int]) -> Path:
-    """Make a bag of zeros and a count, with nobody's tool (RFC 8493 2.1 and 2.2)."""
-    (folder / "data").mkdir(parents=True)
-    lists: dict[str, list[str]] = {"sha256": [], "sha512": []}
-    for number, (name, size) in enumerate(payload.items()):
-        hashes = {algorithm: hashlib.new(algorithm) for algorithm in lists}
-        with (folder / "data" / name).open("wb") as file:
-            piece = number.to_bytes(8, "big") * 125
-            for _ in range(size // len(piece)):
-                file.write(piece)
-                for one in hashes.values():
-                    one.update(piece)
-        for algorithm, one in hashes.items():
-            lists[algorithm].append(f"{one.hexdigest()}  data/{name}\n")
-    octets = sum(size // 1_000 * 1_000 for size in payload.values())
-    tags = {
-        "bagit.txt": "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n",
-        "bag-info.txt": f"Payload-Oxum: {octets}.{len(payload)}\n",
-    }
-    tags |= {f"manifest-{name}.txt": "".join(lines) for name, lines in lists.items()}
-    for name, text in tags.items():
-        (folder / name).write_text(text, "utf-8")
-    for algorithm in lists:
-        tagged = "".join(
-            f"{hashlib.new(algorithm, text.encode()).hexdigest()}  {name}\n"
-            for name, text in tags.items()
-        )
-        (folder / f"tagmanifest-{algorithm}.txt").write_text(tagged, "utf-8")
-    return folder
-
-
-def _validate(name: str, bag: Path, *, job: str, amount: float, unit: str) -> Bench:
-    def prove(folder: Path) -> None:
-        said = json.loads((folder / "stdout").read_text("utf-8"))
-        if not said["ok"] or len(said["bags"]) != 1:
-            raise WrongError(f"the bag at {bag} is whole, and verify says {said}")
-
-    ours = Step(argv=(*MUNIMENT, "verify", str(bag), "--json"))
-    theirs = _bagit("--validate", "--processes", "2", str(bag))
-    return Bench(
-        name=name,
-        job=job,
-        amount=amount,
-        unit=unit,
-        contenders=(
-            Contender(
-                name="muniment verify",
-                steps=lambda _: [ours],
-                proof=prove,
-                absent=_absent("muniment"),
-            ),
-            Contender(
-                name="bagit --validate",
-                steps=lambda _: [theirs],
-                proof=_nothing,
-                absent=_absent("bagit"),
-            ),
-        ),
-        wants=(
-            Want(contender="muniment verify", against="bagit --validate", at_least=1),
-        ),
-        rounds=3,
-    )
-
-
-def validate_small(home: Path, sizes: Sizes) -> Bench:
-    """Many small files."""
-    payload = {f"{number:05d}.txt": 2_000 for number in range(sizes.files)}
-    return _validate(
-        "validate-20000",
-        _bag(home / "small", payload),
-        job=f"a bag of {sizes.files:,} files of 2 kB, every digest",
-        amount=sizes.files,
-        unit="files/s",
-    )
-
-
-def validate_large(home: Path, sizes: Sizes) -> Bench:
-    """One large file."""
-    return _validate(
-        "validate-1g",
-        _bag(home / "large", {"large.bin": sizes.large}),
-        job=f"a bag of one file of {sizes.large / MB:,.0f} MB, every digest",
-        amount=sizes.large / MB,
-        unit="MB/s",
-    )

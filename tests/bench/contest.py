@@ -43,6 +43,7 @@ class Want:
     at_work: bool = False  # start-up left out on both sides
     seconds: float = 0.0  # at most
     resident: float = 0.0  # MB at most
+    memory: float = 0.0  # of the other's at most
     growth: float = 0.0  # MB at most
 
 

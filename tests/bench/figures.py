@@ -33,6 +33,11 @@ def _judge(want: Want, series: Mapping[str, Series]) -> Outcome:
     ours = series[want.contender]
     if want.against:
         other = series[want.against]
+        if want.memory:
+            share = ours.resident / other.resident
+            claim = f"{share:.2f} of the memory of {want.against}"
+            aim = f"at most {want.memory:g}"
+            return _outcome(want, share, claim, aim, is_met=share <= want.memory)
         ratio = other.seconds / ours.seconds
         if want.at_work:
             ratio = other.busy / ours.busy
