@@ -6,8 +6,8 @@ from pathlib import Path
 
 import shelf
 
+from pipeline.disk import Disk
 from pipeline.holdings.custody import canonical
-from pipeline.holdings.disk import Disk
 from pipeline.holdings.store import Store
 
 WEEKS = 4  # bags, and so lines, and so checkpoints

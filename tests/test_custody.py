@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.disk import Disk
 from pipeline.errors import FixityError, StorageError
 from pipeline.holdings.custody import (
     FIRST_LOOK,
@@ -21,7 +22,6 @@ from pipeline.holdings.custody import (
     line_of,
     parse_line,
 )
-from pipeline.holdings.disk import Disk
 from pipeline.holdings.merkle import EMPTY, Head, Tree, leaf_of
 from pipeline.model import Digest
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import disk as disks
+from pipeline.disk import Disk, sync_folder, sync_tree
 from pipeline.errors import StorageError
-from pipeline.holdings import disk as disks
-from pipeline.holdings.disk import Disk, sync_folder, sync_tree
 
 
 class Tracing(Disk):

@@ -30,6 +30,7 @@ from pipeline import job, plan
 from pipeline import outcome as outcomes
 from pipeline.capture.address import ConnectTo, Policy
 from pipeline.capture.net import Network, resolve
+from pipeline.disk import Disk
 from pipeline.errors import (
     Exit,
     InterruptedRunError,
@@ -38,7 +39,6 @@ from pipeline.errors import (
     UsageError,
 )
 from pipeline.fixity import digest_of
-from pipeline.holdings.disk import Disk
 from pipeline.holdings.store import Store
 from pipeline.intake import manifest
 from pipeline.model import Capture, Change, Manifest, Source, Verdict

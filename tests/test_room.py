@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import samples
 
+from pipeline.disk import Disk
 from pipeline.errors import StorageError, UsageError
-from pipeline.holdings.disk import Disk
 from pipeline.holdings.room import Room
 
 

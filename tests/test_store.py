@@ -16,9 +16,9 @@ import pytest
 import samples
 import shelf
 
+from pipeline.disk import DISK, Disk
 from pipeline.errors import FixityError, LockedError, StorageError
 from pipeline.holdings.custody import Act, Entry
-from pipeline.holdings.disk import DISK, Disk
 from pipeline.holdings.store import Store
 from pipeline.model import Accession, Verdict
 from pipeline.packaging.validate import validate

@@ -16,10 +16,10 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline.clock import Clock
+from pipeline.disk import sync_tree
 from pipeline.errors import StorageError, UsageError
 from pipeline.fixity import Digester, write_file
 from pipeline.holdings.custody import Act, Entry
-from pipeline.holdings.disk import sync_tree
 from pipeline.holdings.room import Room
 from pipeline.holdings.store import SOFTWARE, Store
 from pipeline.model import Bag, Digest, Level, Severity

@@ -1,6 +1,5 @@
 """Keeping: the archive folder, its log and its index.
 
-    disk          the acts that make bytes and names durable, as one value
     merkle        the Merkle tree of RFC 9162: heads and proofs (pure)
     note          signed notes and checkpoints, as C2SP has them (pure)
     custody       the append-only log of everything done

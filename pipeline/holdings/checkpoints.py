@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.clock import Clock
+from pipeline.disk import DISK, Disk, sync_folder
 from pipeline.errors import FixityError, StorageError, UsageError
 from pipeline.fixity import write_file
-from pipeline.holdings.disk import DISK, Disk, sync_folder
 from pipeline.holdings.merkle import Head
 from pipeline.holdings.note import LARGEST, Checkpoint, Note, Verifier, sign
 from pipeline.holdings.room import Room, entries, told

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.clock import stamp, unstamp
+from pipeline.disk import DISK, Disk, sync_folder
 from pipeline.errors import FixityError, StorageError
 from pipeline.fixity import digest_of, write_file
-from pipeline.holdings.disk import DISK, Disk, sync_folder
 from pipeline.holdings.merkle import Frontier, Head, leaf_of
 from pipeline.model import Digest
 

@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from pipeline.disk import DISK, Disk, sync_folder
 from pipeline.errors import StorageError, UsageError
-from pipeline.holdings.disk import DISK, Disk, sync_folder
 
 OWN = ".muniment"
 YEAR = re.compile(r"[0-9]{4}")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipeline import __version__
 from pipeline.clock import Clock
+from pipeline.disk import DISK, Disk, sync_folder, sync_tree
 from pipeline.errors import FixityError, PipelineError
 from pipeline.holdings import catalogue as index
 from pipeline.holdings.catalogue import Catalogue
@@ -22,7 +23,6 @@ from pipeline.holdings.checkpoints import Checkpoints, Stored
 from pipeline.holdings.custody import Act, Entry, Log, Logged
 from pipeline.holdings.database import DatabaseError
 from pipeline.holdings.description import describe
-from pipeline.holdings.disk import DISK, Disk, sync_folder, sync_tree
 from pipeline.holdings.ledger import agreed
 from pipeline.holdings.lock import Lock
 from pipeline.holdings.room import Room, entries, name_of, told

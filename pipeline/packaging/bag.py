@@ -6,8 +6,6 @@ copies. Nothing is ever made in place and nothing is read twice. ``read`` tells 
 rest; whether it is right, ``validate`` says.
 """
 
-import ctypes
-import errno
 import os
 import secrets
 import shutil
@@ -15,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
+from pipeline.disk import DISK, sync_folder, sync_tree
 from pipeline.errors import FixityError, StorageError, UsageError
 from pipeline.fixity import ALGORITHMS, PIECE, Digester, Sink, write_file
 from pipeline.model import Artefact, Bag, Digest, Severity
@@ -227,43 +225,12 @@ def publish(staged: Path, new: Path) -> None:
 
     Raises StorageError where the name is taken or the file system refuses.
     """
+    sync_tree(staged)
     try:
-        with opened(staged) as folder:
-            _sync(folder)
-        _rename(staged, new)
-        with opened(new.parent) as folder:
-            os.fsync(folder)
+        DISK.rename(staged, new)
     except OSError as error:
         raise StorageError.at(new, error) from error
-
-
-@cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _sync(folder: int) -> None:
-    """Write out one file system, or all where the system cannot tell them apart."""
-    syncfs = getattr(_libc(), "syncfs", None)
-    if syncfs is None or syncfs(folder) != 0:
-        os.sync()
-
-
-_AT_FDCWD = -100
-_RENAME_NOREPLACE = 1
-
-
-def _rename(old: Path, new: Path) -> None:
-    rename = getattr(_libc(), "renameat2", None)
-    pair = (_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new))
-    if rename is not None and rename(*pair, _RENAME_NOREPLACE) == 0:
-        return
-    code = ctypes.get_errno()
-    if rename is not None and code not in (errno.ENOSYS, errno.EINVAL):
-        raise OSError(code, os.strerror(code), os.fspath(new))
-    if os.path.lexists(new):  # an older kernel or file system
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(new))
-    old.rename(new)
+    sync_folder(new.parent)
 
 
 # ---------------------------------------------------------------------------- reading
