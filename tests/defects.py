@@ -8,6 +8,7 @@ sets beside each other what we find and what bagit finds.
 """
 
 import argparse
+import hashlib
 import io
 import logging
 import os
@@ -207,7 +208,50 @@ LETTER = line("sha256", b"a letter\n", b"data/letter.txt")
 DRAFT = {"version": "0.97"}
 MD5 = {"algorithms": ("md5",)}
 
-CASES = {
+XML, CSV = "data/metadata/premis.xml", "data/metadata/metadata.csv"
+A_DIGEST = hashlib.sha256(b"a letter\n").hexdigest().encode()
+
+
+def named(name: str, value: str, sort: str = "local") -> str:
+    """An identifier as PREMIS writes it."""
+    return f"<{name}><{name}Type>{sort}</{name}Type><{name}Value>{value}</{name}Value></{name}>\n"
+
+
+PREMIS = f"""\
+<?xml version="1.0" encoding="UTF-8"?>
+<premis xmlns="http://www.loc.gov/premis/v3" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" version="3.0">
+<object xsi:type="file">
+{named("objectIdentifier", "letter")}<objectCharacteristics>
+<fixity><messageDigestAlgorithm>SHA-256</messageDigestAlgorithm><messageDigest>{A_DIGEST.decode()}</messageDigest></fixity>
+<size>9</size>
+<format><formatDesignation><formatName>text</formatName></formatDesignation></format>
+</objectCharacteristics>
+<originalName>data/letter.txt</originalName>
+{named("linkingEventIdentifier", "pack", "UUID")}</object>
+<event>
+{named("eventIdentifier", "pack", "UUID")}<eventType>packing</eventType>
+<eventDateTime>2026-09-24T12:00:00Z</eventDateTime>
+{named("linkingAgentIdentifier", "us")}{named("linkingObjectIdentifier", "letter")}</event>
+<agent>
+{named("agentIdentifier", "us")}<agentName>us</agentName><agentType>person</agentType>
+</agent>
+</premis>
+""".encode()
+LAUGHS = (
+    b"""<!DOCTYPE premis [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>\n"""
+)
+TABLE_OF_FILES = b'"filename","dc.title"\n"data/letter.txt","A letter"\n'
+
+
+def described(xml: bytes = PREMIS, *, csv: bytes = TABLE_OF_FILES) -> dict[str, Any]:
+    """A base that passes for a bag of ours, with what describes its files."""
+    return {
+        "info": INFO + b"BagIt-Profile-Identifier: urn:muniment:bagit-profile:1\n",
+        "files": FILES | {XML.encode(): xml, CSV.encode(): csv},
+    }
+
+
+CASES: dict[str, Case] = {
     # ------------------------------------------------------------- the bag as a whole
     "not-a-bag_no-declaration": Case(
         edit=remove("bagit.txt"), errors="not-a-bag", at="bagit.txt"
@@ -860,6 +904,58 @@ CASES = {
         ),
         errors="fetch-missing",
         at="data/letter.txt",
+    ),
+    # ---------------------------------------------------------------------- descriptions
+    "premis-malformed_not-well-formed": Case(
+        base=described(PREMIS.removesuffix(b">\n")), errors="premis-malformed", at=XML
+    ),
+    "premis-malformed_entities": Case(
+        base=described(PREMIS.replace(b"?>\n", b"?>\n" + LAUGHS, 1)),
+        errors="premis-malformed",
+        at=XML,
+    ),
+    "premis-malformed_another-schema": Case(
+        base=described(PREMIS.replace(b"premis/v3", b"premis/v2")),
+        errors="premis-malformed",
+    ),
+    "premis-reference_event": Case(
+        base=described(PREMIS.replace(b">pack<", b">unpack<", 1)),
+        errors="premis-reference",
+        at=XML,
+    ),
+    "premis-reference_agent": Case(
+        base=described(PREMIS.replace(b">us<", b">them<", 1)),
+        errors="premis-reference",
+    ),
+    "premis-reference_file": Case(
+        base=described(PREMIS.replace(b"data/letter.txt", b"data/latter.txt")),
+        errors="premis-reference",
+    ),
+    "premis-fixity_digest": Case(
+        base=described(PREMIS.replace(A_DIGEST, b"0" * 64)),
+        errors="premis-fixity",
+        at=XML,
+    ),
+    "premis-fixity_size": Case(
+        base=described(PREMIS.replace(b">9<", b">8<")), errors="premis-fixity"
+    ),
+    "metadata-malformed_header": Case(
+        base=described(csv=b'"data/letter.txt","A letter"\n'),
+        errors="metadata-malformed",
+        at=CSV,
+    ),
+    "metadata-malformed_cells": Case(
+        base=described(csv=TABLE_OF_FILES.replace(b',"A letter"', b"")),
+        errors="metadata-malformed",
+    ),
+    "metadata-reference_gone": Case(
+        base=described(csv=TABLE_OF_FILES.replace(b"letter.txt", b"latter.txt")),
+        errors="metadata-reference",
+        at=CSV,
+    ),
+    "metadata-reference_twice": Case(
+        base=described(csv=TABLE_OF_FILES + TABLE_OF_FILES.splitlines()[1] + b"\n"),
+        errors="metadata-reference",
     ),
     # ---------------------------------------------------------------------------- limits
     "limit_findings": Case(

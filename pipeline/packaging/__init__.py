@@ -23,6 +23,7 @@
     listing       manifests and fetch.txt read into columns
     completeness  absent, unlisted, twice named: listing beside contents (pure)
     agreement     the digests a bag lists beside those of its files
+    references    what our own descriptions of a bag lead to, or do not
     gzipmembers   gzip members one by one, as strictly as we write them
     expected      which records a WARC must hold: index.cdxj and capture.json (pure)
     warcrecord    one WARC record, read strictly out of its gzip member

@@ -223,7 +223,28 @@ PROFILE = {
     ),
 }
 
-RULES = BAG | WARC | PROFILE
+METADATA = {  # of our own bags
+    "premis-malformed": Rule(
+        clause="PREMIS 3.0, schema", meaning="premis.xml is not PREMIS as we write it"
+    ),
+    "premis-reference": Rule(
+        clause="PREMIS 3.0, identifiers",
+        meaning="premis.xml links to, or describes, what is not there",
+    ),
+    "premis-fixity": Rule(
+        clause="PREMIS 3.0, fixity",
+        meaning="premis.xml tells other sizes or digests than the bag",
+    ),
+    "metadata-malformed": Rule(
+        clause="RFC 4180 2", meaning="metadata.csv or rights.csv is no such table"
+    ),
+    "metadata-reference": Rule(
+        clause="Archivematica, metadata.csv",
+        meaning="a row of metadata.csv or rights.csv is of no file of the bag",
+    ),
+}
+
+RULES = BAG | WARC | PROFILE | METADATA
 
 
 def finding(

@@ -3,18 +3,20 @@
 A bag is a stranger's. It is walked and read beneath one directory descriptor, no link
 is followed, nothing but regular files is opened, memory grows with the number of paths
 alone, and what cannot be read is a finding like any other. In a bag of ours its WARC
-is read record by record as well; what a profile asks is asked at every level. Checks
-of seals and of the custody log stand elsewhere and add to the findings.
+is read record by record as well, and its descriptions must lead to what is there; what
+a profile asks is asked at every level. Checks of seals and of the custody log stand
+elsewhere and add to the findings.
 """
 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pipeline.errors import StorageError
 from pipeline.model import Finding, Level, Severity
-from pipeline.packaging import conformity, label, tagfiles, warccheck
+from pipeline.packaging import conformity, label, references, tagfiles, warccheck
 from pipeline.packaging.agreement import Progress, check_digests
 from pipeline.packaging.completeness import (
     Holdings,
@@ -22,7 +24,14 @@ from pipeline.packaging.completeness import (
     check_completeness,
     check_names,
 )
-from pipeline.packaging.contents import ABSENT, PAYLOAD, Column, Inventory, survey
+from pipeline.packaging.contents import (
+    ABSENT,
+    PAYLOAD,
+    WHOLE,
+    Column,
+    Inventory,
+    survey,
+)
 from pipeline.packaging.encoding import Recoder, lines
 from pipeline.packaging.listing import Reader
 from pipeline.packaging.names import show
@@ -178,6 +187,8 @@ class _Bag:
             check_digests(self._tree, held, self._verdicts, progress)
             if self._is_one_of_ours():
                 self._verdicts.extend(warccheck.check_bag(self._tree))
+                found = references.check_bag(self._tree, partial(_known, held))
+                self._verdicts.extend(found)
 
     def facts(self, profile: Profile, serialization: str) -> conformity.Facts:
         """Tell what a profile may ask; payload still to be fetched counts as there."""
@@ -322,6 +333,19 @@ class _Bag:
         if not stated and level is Level.OXUM:
             message = "there is no Payload-Oxum to check; ask for level complete"
             self._verdicts.add("oxum-mismatch", file, message)
+
+
+def _known(held: Holdings, path: str) -> references.Known | None:
+    """Tell what is known of a file of the bag, if it is there."""
+    name = path.encode(errors="surrogateescape")
+    row = held.inventory.row(name)
+    if row is None or not held.inventory.is_present(name):
+        return None
+    columns = [one for one in held.columns if one.states[row] == WHOLE]
+    return references.Known(
+        size=held.inventory.sizes[row],
+        digests={one.name.algorithm: one.digest(row).hex() for one in columns},
+    )
 
 
 def _manifests(inventory: Inventory) -> tuple[tagfiles.ManifestName, ...]:
