@@ -24,6 +24,7 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     terminal      what a person sees on a terminal
     newsroom      the built-in demo site on loopback
     demo          the main job on the newsroom, told step by step
+    commands/     the commands, in families
     cli           the command line
 
 Each chapter, a folder, has a map of its own in its ``__init__``.

@@ -10,10 +10,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +19,8 @@ import click
 
 from pipeline import __version__, terminal
 from pipeline.clock import stamp
+from pipeline.commands import bags
+from pipeline.commands.session import Session, command
 from pipeline.errors import (
     Exit,
     FixityError,
@@ -31,70 +31,11 @@ from pipeline.errors import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.config import Config
-    from pipeline.holdings.catalogue import Catalogue
-    from pipeline.holdings.store import Store
     from pipeline.job import Order
     from pipeline.model import Manifest
     from pipeline.outcome import Outcome
 
 EVERYWHERE = {"--archive": True, "--config": True, "--json": False, "--debug": False}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """What every command is told."""
-
-    archive: str | None
-    config_file: str | None
-    json: bool
-    debug: bool
-
-    def config(self) -> "Config":
-        """Read the configuration. Raises UsageError."""
-        from pipeline import config  # noqa: PLC0415 - start-up time
-
-        flags = {"archive": self.archive} if self.archive else {}
-        file = Path(self.config_file) if self.config_file else None
-        return config.load(
-            flags=flags, environ=os.environ, cwd=Path.cwd(), config_file=file
-        )
-
-    def store(self) -> "Store":
-        """Open the archive, made where there is none. Raises StorageError."""
-        from pipeline.clock import SystemClock  # noqa: PLC0415 - start-up time
-        from pipeline.holdings.store import Store  # noqa: PLC0415 - likewise
-
-        return Store.open(self.config().archive.absolute(), SystemClock())
-
-    def holdings(self) -> Path:
-        """Return the archive's folder. Raises UsageError where there is none."""
-        root = self.config().archive.absolute()
-        if not root.exists():
-            raise UsageError(f"{root}: there is no archive; --archive names another")
-        return root
-
-    def catalogue(self) -> "Catalogue":
-        """Open the archive's index to be read, and write nothing.
-
-        Raises UsageError where there is no archive, DatabaseError where its index is
-        to be built first.
-        """
-        from pipeline.holdings.store import Store  # noqa: PLC0415 - start-up time
-
-        return Store.reading(self.holdings())
-
-
-def command(
-    function: Callable[..., Exit | None],
-) -> Callable[..., int]:
-    """Hand the session to a command, and its exit status to the caller."""
-
-    @click.pass_obj
-    def told(session: Session, /, **options: Any) -> int:
-        return int(function(session, **options) or Exit.OK)
-
-    return update_wrapper(told, function)
 
 
 @click.group(
@@ -297,41 +238,8 @@ def one_run(
 
 # ------------------------------------------------------------------------- holdings
 
-
-@app.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option(
-    "--level",
-    type=click.Choice(["oxum", "complete", "full"]),
-    default="full",
-    help="Count and size, names, or every digest.",
-)
-@click.option(
-    "--second-opinion", is_flag=True, help="Ask bagit, warcio and fastwarc as well."
-)
-@command
-def verify(
-    session: Session, *, paths: tuple[str, ...], level: str, second_opinion: bool
-) -> Exit:
-    """Say what is wrong with bags, or with every bag below a folder."""
-    from pipeline.model import Level  # noqa: PLC0415 - start-up time
-    from pipeline.packaging import opinion, validate  # noqa: PLC0415 - likewise
-
-    bags = [bag for path in paths for bag in validate.find_bags(existing(path))]
-    reports = [validate.validate(bag, level=Level(level)) for bag in bags]
-    heard = [opinion.opinions(one) if second_opinion else () for one in reports]
-    reports = [opinion.heard(*pair) for pair in zip(reports, heard, strict=True)]
-    is_ok = bool(reports) and all(report.ok for report in reports)
-    if session.json:
-        told = [validate.report_json(report) for report in reports]
-        for bag, opinions in zip(told, heard, strict=True) if second_opinion else ():
-            bag["opinions"] = [opinion.opinion_json(one) for one in opinions]
-        terminal.say_json({"bags": told, "ok": is_ok})
-    else:
-        terminal.reports(reports)
-        for report, opinions in zip(reports, heard, strict=True):
-            terminal.opinions(report, opinions)
-    return Exit.OK if is_ok else Exit.FIXITY
+for one in (bags.verify, bags.export, bags.receive):
+    app.add_command(one)
 
 
 @app.command(name="list")
@@ -412,7 +320,7 @@ def make_bag(session: Session, folder: str, into: str, info: tuple[str, ...]) ->
     from pipeline.packaging import bag  # noqa: PLC0415 - start-up time
 
     pairs = tuple(pair(text) for text in info)
-    made = bag.make(existing(folder), Path(into), info=pairs, note=terminal.remark)
+    made = bag.make(Path(folder), Path(into), info=pairs, note=terminal.remark)
     told = {
         "path": str(made.path.absolute()),
         "files": made.files,
@@ -508,16 +416,6 @@ def completion(_: Session, shell: str) -> None:
 
 
 # ------------------------------------------------------------- what commands share
-
-
-def existing(path: str) -> Path:
-    """Return a folder that is there. Raises UsageError."""
-    found = Path(path)
-    if not found.exists():
-        raise UsageError(f"{path}: there is no such file or folder")
-    if not found.is_dir():
-        raise UsageError(f"{path}: expected a folder; bags in one file are not read")
-    return found
 
 
 def story_of(bag: Path) -> dict[str, Any]:

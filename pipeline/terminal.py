@@ -14,11 +14,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pipeline.errors import StorageError
-from pipeline.model import Capture, Change, Source, Verdict
+from pipeline.model import Capture, Change, Finding, Source, Verdict
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
+    from pipeline.handoff.receive import Received, Refused
     from pipeline.packaging.opinion import Opinion
     from pipeline.packaging.validate import Report
 
@@ -271,15 +272,35 @@ def reports(judged: "Sequence[Report]") -> None:
         files = f"{size(report.files, report.bytes)}, level {report.level}"
         word = "valid" if report.ok else "INVALID"
         say(line(f"{word}: {report.path} ({files})"))
-        for finding in report.findings:
-            where = f" {finding.path}:" if finding.path else ""
-            told = f"{finding.code}:{where} {finding.message} [{finding.clause}]"
-            say(f"    {finding.severity}: {line(told)}")
+        findings(report.findings)
     bad = sum(not report.ok for report in judged)
     if not judged:
         say("no bag was found there")
     else:
         say(f"{counted(len(judged), 'bag')}, {bad} invalid")
+
+
+def findings(found: Iterable[Finding]) -> None:
+    """Print findings, each with its rule's clause."""
+    for one in found:
+        where = f" {one.path}:" if one.path else ""
+        told = f"{one.code}:{where} {one.message} [{one.clause}]"
+        say(f"    {one.severity}: {line(told)}")
+
+
+def received(one: "Received | Refused") -> None:
+    """Print what became of a bag that came from elsewhere."""
+    from pipeline.handoff.receive import Refused  # noqa: PLC0415 - start-up time
+
+    if isinstance(one, Refused):
+        say(line(f"refused: {one.error}"))
+        return
+    for note in one.notes:
+        remark(note)
+    held = size(one.report.files, one.report.bytes)
+    word = "kept" if one.is_kept else "SET ASIDE"
+    say(line(f"{word}: {one.file} as {one.path} ({held})"))
+    findings(one.report.findings)
 
 
 def opinions(report: "Report", told: "Sequence[Opinion]") -> None:

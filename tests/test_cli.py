@@ -1,5 +1,6 @@
 """The command line: exit statuses, one JSON document, and a sentence for each fault."""
 
+import hashlib
 import json
 import os
 import re
@@ -244,7 +245,10 @@ FAULTS = {
     "an absent manifest": (("run", "absent.yaml"), 2, "usage"),
     "an absent manifest to be checked": (("check", "absent.yaml"), 2, "usage"),
     "an absent path": (("verify", "absent"), 2, "usage"),
-    "a file for a bag": (("verify", "good.yaml"), 2, "usage"),
+    "a profile that is none": (("verify", ".", "--profile", "x"), 2, "usage"),
+    "an absent file to be received": (("receive", "absent.tar"), 2, "usage"),
+    "no archive to export from": (("export", "x", "--to", "tar", "x.tar"), 2, "usage"),
+    "no form to export to": (("export", ".", "x.tar"), 2, "usage"),
     "an absent configuration": (("list", "--config", "absent.toml"), 2, "usage"),
     "an absent archive": (("list",), 2, "usage"),
     "an absent archive to be shown": (("show", "x"), 2, "usage"),
@@ -757,6 +761,115 @@ def test_a_name_that_is_no_text_is_told_in_text_and_json(says, place):
     assert said.status == 5
     assert "\x1b" not in said.out
     assert says("verify", str(bag), "--json").json["ok"] is False
+
+
+def test_verify_holds_bags_to_a_profile_by_name_or_file(says, held, place):
+    assert says("verify", str(held), "--profile", "muniment").status == 0
+    profile = place / "own.json"
+    shipped = Path(cli.__file__).parent / "packaging" / "profiles" / "btr-1.0.json"
+    profile.write_bytes(shipped.read_bytes())
+    for name in ("btr", str(profile)):
+        said = says("verify", str(held), "--profile", name, "--json")
+        codes = {one["code"] for bag in said.json["bags"] for one in bag["findings"]}
+        assert (said.status, "profile-identifier" in codes) == (5, True)
+
+
+def test_our_own_profile_makes_an_unlisted_tag_file_an_error(says, held):
+    bag = bag_of(held, "page")
+    (bag / "later.txt").write_text("later")
+    assert says("verify", str(bag)).status == 0
+    assert says("verify", str(bag), "--profile", "muniment").status == 5
+
+
+def test_a_file_that_is_no_bag_is_named_with_the_rule(says):
+    said = says("verify", "good.yaml")
+    assert said.status == 5
+    assert "INVALID: good.yaml" in said.out
+    assert "serialization: it is neither tar" in said.out
+
+
+# -------------------------------------------------------------------- out, and in again
+
+FORMS = ("tar", "tar.gz", "zip")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_bag_goes_out_and_comes_in_again(says, held, place, form):
+    out = f"page.{form}"
+    said = says("export", "case/page", "--to", form, out)
+    assert said.status == 0
+    assert said.out.startswith(f"wrote {out} (")
+    assert "verified; line " in said.out
+    assert hashlib.sha256((place / out).read_bytes()).hexdigest() in said.out
+    assert says("verify", out, "--profile", "muniment").status == 0
+    said = says("receive", out, "--archive", "other", "--job", "gifts")
+    assert said.status == 0
+    assert said.out.startswith(f"kept: {out} as ")
+    (kept,) = (place / "other").glob("gifts/*/case_page_*")
+    assert says("verify", str(kept)).status == 0
+
+
+def test_an_export_is_in_the_custody_log(says, held):
+    told = says("export", "page", "--to", "zip", "page.zip", "--json").json
+    assert told["verified"] is True
+    assert told["bag"] == str(bag_of(held, "page"))
+    lines = (held / ".muniment" / "custody.jsonl").read_text().splitlines()
+    logged = json.loads(lines[told["log_line"]])
+    assert (logged["act"], logged["outcome"]) == ("export", "success")
+    assert logged["bag"] == bag_of(held, "page").name
+    assert told["digests"]["sha256"] in logged["detail"]
+
+
+def test_an_export_by_folder_is_logged_where_it_is_the_archives(says, held, place):
+    said = says("export", str(bag_of(held, "page")), "--to", "tar", "in.tar", "--json")
+    assert said.json["log_line"] is not None
+    elsewhere = place / "copy"
+    shutil.copytree(bag_of(held, "page"), elsewhere)
+    said = says("export", str(elsewhere), "--to", "tar", "out.tar", "--json")
+    assert (said.status, said.json["log_line"]) == (0, None)
+
+
+def test_an_export_replaces_nothing(says, held, place):
+    said = says("export", "page", "--to", "tar", "good.yaml")
+    assert said.status == 2
+    assert (place / "good.yaml").read_text() == GOOD
+
+
+def test_a_wrong_bag_is_not_exported(says, held, place):
+    bag = bag_of(held, "page")
+    (bag / "data/objects/capture.warc.gz").write_bytes(b"x")
+    said = says("export", "page", "--to", "tar", "page.tar")
+    assert (said.status, said.out) == (5, "")
+    assert not (place / "page.tar").exists()
+    log = (held / ".muniment" / "custody.jsonl").read_text()
+    assert '"outcome":"failure"' in log.splitlines()[-1]
+
+
+def test_what_is_wrong_is_set_aside_and_what_is_odd_refused(says, held, place):
+    bag = place / "gift"
+    shutil.copytree(bag_of(held, "page"), bag)
+    assert says("receive", str(bag), "--archive", "other").status == 0
+    said = says("receive", str(bag), "good.yaml", "--archive", "other", "--json")
+    assert said.status == 5
+    again, odd = said.json["received"]
+    assert again["error"]["code"] == "already-kept"
+    assert (odd["kept"], odd["error"]["code"]) == (False, "rejected")
+    assert odd["error"]["findings"][0]["code"] == "serialization"
+    (bag / "data/objects/capture.warc.gz").write_bytes(b"x")
+    bag.rename(place / "wrong")
+    said = says("receive", "wrong", "--archive", "third")
+    assert said.status == 5
+    assert said.out.startswith("SET ASIDE: wrong as ")
+    assert "error: digest-mismatch: data/objects/capture.warc.gz" in said.out
+    assert said.out.count("\n") > 1
+
+
+def test_a_bag_that_is_here_already_is_a_sentence(says, held):
+    bag = bag_of(held, "page")
+    said = says("export", "page", "--to", "tar", "page.tar")
+    said = says("receive", "page.tar")
+    assert said.status == 2
+    assert said.out.startswith(f"refused: page.tar: this bag is kept already, as {bag}")
 
 
 # ------------------------------------------------------------------------------ holdings

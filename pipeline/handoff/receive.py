@@ -10,6 +10,7 @@ folder, is not touched.
 import json
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from pipeline.clock import Clock
 from pipeline.disk import sync_tree
-from pipeline.errors import StorageError, UsageError
+from pipeline.errors import Exit, StorageError, UsageError
 from pipeline.fixity import Digester, write_file
 from pipeline.holdings.custody import Act, Entry
 from pipeline.holdings.room import Room
@@ -25,7 +26,7 @@ from pipeline.holdings.store import SOFTWARE, Store
 from pipeline.model import Bag, Digest, Level, Severity
 from pipeline.packaging import bag as bags
 from pipeline.packaging import tagfiles
-from pipeline.packaging.members import Limits, Member, Pieces
+from pipeline.packaging.members import Limits, Member, Pieces, RejectedError
 from pipeline.packaging.names import show
 from pipeline.packaging.parcel import Parcel, looked_into
 from pipeline.packaging.rules import Verdicts
@@ -57,6 +58,24 @@ class Received:
     digest: Digest | None = None  # sha256 of the file as it came; a folder has none
     notes: tuple[str, ...] = field(default=())  # what else was mended on the way
 
+    @property
+    def exit(self) -> Exit:
+        """Return what this comes to for a script."""
+        return Exit.OK if self.is_kept else Exit.FIXITY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A file that was not unpacked, and why."""
+
+    file: Path
+    error: RejectedError | AlreadyKeptError
+
+    @property
+    def exit(self) -> Exit:
+        """Return what this comes to for a script."""
+        return self.error.exit
+
 
 def receive(
     file: Path,
@@ -82,8 +101,30 @@ def receive(
             return one.carry_out(notes)
 
 
-def received_json(received: Received) -> dict[str, object]:
+def receive_all(
+    files: Iterable[Path], *, store: Store, clock: Clock, job: str = JOB
+) -> Iterator[Received | Refused]:
+    """Take in one bag after the other; one that is refused stops no other.
+
+    Raises LockedError, StorageError, and UsageError for what is no file or folder.
+    """
+    for file in files:
+        try:
+            yield receive(file, store=store, clock=clock, job=job)
+        except (RejectedError, AlreadyKeptError) as error:
+            yield Refused(file=file, error=error)
+
+
+def received_json(received: Received | Refused) -> dict[str, object]:
     """Tell a reception as ``receive --json`` does."""
+    if isinstance(received, Refused):
+        error = received.error
+        told = {"code": error.code, "message": str(error), "exit": int(error.exit)}
+        return {
+            "file": str(received.file.absolute()),
+            "kept": False,
+            "error": told | error.details(),
+        }
     return {
         "file": str(received.file.absolute()),
         "bag": received.bag,

@@ -8,7 +8,7 @@ once more for the digests its manifests need, and the findings are those that
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -31,7 +31,14 @@ from pipeline.packaging.names import show
 from pipeline.packaging.parcel import Form, Parcel, folder_members, looked_into
 from pipeline.packaging.profile import Profile
 from pipeline.packaging.rules import Verdicts
-from pipeline.packaging.validate import Report, check, concluded, is_ours
+from pipeline.packaging.validate import (
+    Report,
+    check,
+    concluded,
+    find_bags,
+    is_ours,
+    validate,
+)
 from pipeline.packaging.walk import Kind, closed, opened
 
 MEDIA_TYPES = {
@@ -198,6 +205,20 @@ def validate_serial(
     except RejectedError as error:
         return replace(report, findings=error.findings)
     return concluded(report, verdicts)
+
+
+def judged(
+    path: Path, *, level: Level = Level.FULL, profile: Profile | None = None
+) -> Iterator[Report]:
+    """Check the bag in a file, the bag in a folder, or every bag below a folder.
+
+    Raises StorageError and UsageError where the path cannot be read at all.
+    """
+    if not path.is_dir():
+        yield validate_serial(path, level=level, profile=profile)
+        return
+    for bag in find_bags(path):
+        yield validate(bag, level=level, profile=profile)
 
 
 def _say_damaged(parcel: Parcel, verdicts: Verdicts) -> None:

@@ -1,0 +1,8 @@
+"""The commands, in families: each parses, calls one function, prints.
+
+    session       what every command is told, and how one is made
+    bags          verify, export, receive: bags in folders and in files
+
+A module imports only what stands above it, here and in ``pipeline``. What only some
+commands need is imported by them, so that help and a bad manifest answer at once.
+"""

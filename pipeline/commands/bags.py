@@ -1,0 +1,146 @@
+"""Bags in folders and in files: verified, handed out, taken in."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline import terminal
+from pipeline.commands.session import Session, command, existing
+from pipeline.errors import Exit
+
+if TYPE_CHECKING:
+    from pipeline.handoff.export import Exported
+    from pipeline.packaging.parcel import Form
+
+LEVELS = ("oxum", "complete", "full")
+FORMS = ("tar", "tar.gz", "zip")
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--level",
+    type=click.Choice(LEVELS),
+    default="full",
+    help="Count and size, names, or every digest.",
+)
+@click.option(
+    "--profile",
+    metavar="FILE|NAME",
+    help="Hold bags to a BagIt profile: muniment, btr, aptrust, or a JSON file.",
+)
+@click.option(
+    "--second-opinion", is_flag=True, help="Ask bagit, warcio and fastwarc as well."
+)
+@command
+def verify(
+    session: Session,
+    *,
+    paths: tuple[str, ...],
+    level: str,
+    profile: str | None,
+    second_opinion: bool,
+) -> Exit:
+    """Say what is wrong with bags: folders, folders of bags, tar, tar.gz, zip."""
+    from pipeline.model import Level  # noqa: PLC0415 - start-up time
+    from pipeline.packaging import opinion, serial, validate  # noqa: PLC0415 - likewise
+    from pipeline.packaging import profile as profiles  # noqa: PLC0415 - likewise
+
+    agreed = profiles.load(profile) if profile else None
+    places = [existing(path) for path in paths]
+    reports = [
+        report
+        for place in places
+        for report in serial.judged(place, level=Level(level), profile=agreed)
+    ]
+    heard = [opinion.opinions(one) if second_opinion else () for one in reports]
+    reports = [opinion.heard(*pair) for pair in zip(reports, heard, strict=True)]
+    is_ok = bool(reports) and all(report.ok for report in reports)
+    if session.json:
+        told = [validate.report_json(report) for report in reports]
+        for bag, opinions in zip(told, heard, strict=True) if second_opinion else ():
+            bag["opinions"] = [opinion.opinion_json(one) for one in opinions]
+        terminal.say_json({"bags": told, "ok": is_ok})
+    else:
+        terminal.reports(reports)
+        for report, opinions in zip(reports, heard, strict=True):
+            terminal.opinions(report, opinions)
+    return Exit.OK if is_ok else Exit.FIXITY
+
+
+@click.command()
+@click.argument("name", metavar="BAG|SOURCE|RUN")
+@click.argument("out", metavar="OUT")
+@click.option(
+    "--to", "form", type=click.Choice(FORMS), required=True, help="The form of OUT."
+)
+@command
+def export(session: Session, name: str, out: str, form: str) -> None:
+    """Write a bag as one new file, and verify that file.
+
+    BAG is a folder, or a name that `show` knows: of a source its last bag, of a run
+    the run's own.
+    """
+    from pipeline.handoff.export import exported_json  # noqa: PLC0415 - start-up time
+    from pipeline.packaging.parcel import Form  # noqa: PLC0415 - likewise
+
+    done = exported(session, name, Path(out), Form(form))
+    for note in done.notes:
+        terminal.remark(note)
+    if session.json:
+        terminal.say_json(exported_json(done))
+        return
+    digest = done.made.digests[0]
+    logged = "" if done.line is None else f"; line {done.line} of the custody log"
+    size = f"{done.made.size:,} bytes"
+    terminal.say(terminal.line(f"wrote {done.file} ({size}), verified{logged}"))
+    terminal.say(terminal.line(f"{digest.hex} {done.file}"))
+
+
+def exported(session: Session, name: str, out: Path, form: "Form") -> "Exported":
+    """Export a bag by its folder or its name; what the archive holds is logged."""
+    from pipeline.clock import SystemClock  # noqa: PLC0415 - start-up time
+    from pipeline.handoff import export  # noqa: PLC0415 - likewise
+
+    folder, root = Path(name), session.config().archive.absolute()
+    if folder.is_dir() and not folder.resolve().is_relative_to(root.resolve()):
+        return export.export(folder, out, form)
+    session.holdings()
+    with closing(session.store()) as store:
+        holding = export.holding_of(store.catalogue, name)
+        if holding is None:
+            return export.export(folder, out, form)
+        return export.export_holding(
+            holding, out, form, store=store, clock=SystemClock()
+        )
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--job", metavar="NAME", help="File what is kept under this job.")
+@command
+def receive(session: Session, files: tuple[str, ...], job: str | None) -> Exit:
+    """Take in bags made elsewhere: tar, tar.gz, zip, or a folder.
+
+    What is right is kept; what is wrong is set aside in quarantine; what may do harm
+    is not unpacked at all. The file itself is not touched.
+    """
+    from pipeline.clock import SystemClock  # noqa: PLC0415 - start-up time
+    from pipeline.handoff import receive as reception  # noqa: PLC0415 - likewise
+
+    places = [existing(file) for file in files]
+    told = []
+    exits: set[Exit] = set()
+    with closing(session.store()) as store:
+        for one in reception.receive_all(
+            places, store=store, clock=SystemClock(), job=job or reception.JOB
+        ):
+            exits.add(one.exit)
+            told.append(reception.received_json(one))
+            if not session.json:
+                terminal.received(one)
+    if session.json:
+        terminal.say_json({"received": told, "ok": exits <= {Exit.OK}})
+    return max(exits)

@@ -1,0 +1,114 @@
+"""A bag handed out as one file: written, read back, and told in the custody log.
+
+The file is verified as a stranger would before anyone is told that it is there; one
+that is wrong is taken away again. The bag itself is not touched.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline.clock import Clock
+from pipeline.errors import FixityError, UsageError
+from pipeline.holdings.cards import Holding, Sort
+from pipeline.holdings.catalogue import Catalogue
+from pipeline.holdings.custody import Act, Entry
+from pipeline.holdings.store import SOFTWARE, Store
+from pipeline.model import Artefact, Severity
+from pipeline.packaging import serial
+from pipeline.packaging.parcel import Form
+from pipeline.packaging.validate import Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """A file that holds a bag, every digest in it checked."""
+
+    bag: Path
+    file: Path
+    form: Form
+    made: Artefact
+    report: Report
+    line: int | None = None  # of the custody log, where the bag is the archive's
+    notes: tuple[str, ...] = ()  # what else was mended on the way
+
+
+def export(bag: Path, out: Path, form: Form) -> Exported:
+    """Write a bag as one new file, and check every digest in that file.
+
+    Raises UsageError for a bag that no such file can carry or a name that is taken,
+    FixityError for a bag that is wrong, StorageError; then there is no file.
+    """
+    made = serial.write(bag, out, form)
+    report = serial.validate_serial(out)
+    if not report.ok:
+        out.unlink()
+        errors = [one for one in report.findings if one.severity is Severity.ERROR]
+        raise FixityError(
+            f"{bag}: not exported, as it is no valid bag: {errors[0].path}:"
+            f" {errors[0].message} (errors: {len(errors)}); verify it"
+        )
+    return Exported(bag=bag, file=out, form=form, made=made, report=report)
+
+
+def export_holding(
+    holding: Holding, out: Path, form: Form, *, store: Store, clock: Clock
+) -> Exported:
+    """Export a bag of the archive, under its lock, and log that it was, or failed.
+
+    Raises LockedError, and whatever ``export`` raises.
+    """
+    if out.resolve().is_relative_to(store.root.resolve()):
+        raise UsageError(f"{out} would stand in the archive itself; put it elsewhere")
+    with store.lock(f"export {holding.bag.id}"):
+        notes = store.recover()
+        entry = Entry(
+            act=Act.EXPORT,
+            at=clock.now(),
+            bag=holding.bag.id,
+            job=holding.job,
+            run=holding.run,
+            path=holding.bag.path.relative_to(store.root).as_posix(),
+            tagmanifests=holding.bag.tagmanifests,
+            outcome="success",
+            software=SOFTWARE,
+        )
+        try:
+            done = export(holding.bag.path, out, form)
+        except FixityError as error:
+            store.record(replace(entry, outcome="failure", detail=str(error)))
+            raise
+        digest = done.made.digests[0]
+        line = store.record(replace(entry, detail=f"{out.name} ({form}, {digest})"))
+    return replace(done, line=line, notes=(*notes, *store.notes))
+
+
+def holding_of(catalogue: Catalogue, name: str) -> Holding | None:
+    """Find a bag of the archive by its folder or its name.
+
+    Of a source it is the last bag, of a run the run's own; a folder that is none of
+    its bags is nothing. Raises UsageError for a name that stands for no bag.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        place = folder.resolve()
+        here = (one for one in catalogue.bags() if one.bag.id == place.name)
+        return next((one for one in here if one.bag.path.resolve() == place), None)
+    found = catalogue.find(name)
+    is_run = found.sort is Sort.RUN
+    bags = [one for one in found.bags if not is_run or one.bag.id == found.id]
+    if not bags:
+        raise UsageError(f"{name}: it has no bag of its own; name one from `show`")
+    return bags[-1]
+
+
+def exported_json(exported: Exported) -> dict[str, object]:
+    """Tell an export as ``export --json`` does."""
+    return {
+        "bag": str(exported.bag.absolute()),
+        "file": str(exported.file.absolute()),
+        "form": str(exported.form),
+        "bytes": exported.made.size,
+        "digests": {one.algorithm: one.hex for one in exported.made.digests},
+        "verified": exported.report.ok,
+        "log_line": exported.line,
+    }
