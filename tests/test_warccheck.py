@@ -118,7 +118,12 @@ class Visit:
 
     def finish(self):
         artefact, index = self.records.finish()
-        told = replace(samples.CAPTURE, exchanges=tuple(self.exchanges), artefacts=(artefact,))  # fmt: skip
+        told = replace(
+            samples.CAPTURE,
+            exchanges=tuple(self.exchanges),
+            connections=tuple(self.records.connections),
+            artefacts=(artefact,),
+        )
         story = capture_json(replace(samples.ACCESSION, capture=told))
         data = (self.folder / WARC_PATH).read_bytes()
         return Sample(data, index, json.loads(json.dumps(story)))

@@ -17,6 +17,7 @@ SHOWN = 200  # characters of a stranger's text in a message
 LONGEST_LINE = 1 << 20
 INDEXED = ("response", "revisit", "resource")
 EXCHANGED = {"response": ("response", "revisit"), "request": ("request",)}
+CONNECTED = {"chain": ("metadata",), "lookup": ("resource",)}
 DIGESTS = ("sha256", "sha512")  # of these the first that is told is taken
 
 
@@ -125,7 +126,7 @@ class Index:
 
 
 class Story:
-    """The exchanges of capture.json, each record of theirs waiting to be found."""
+    """Exchanges and connections of capture.json, their records waiting to be found."""
 
     def __init__(self, capture: dict[str, Any]) -> None:
         self._records: dict[int, _Told] = {}
@@ -133,17 +134,25 @@ class Story:
         self.faults: list[Fault] = []
         for number, exchange in enumerate(_dicts(capture.get("exchanges")), 1):
             self._read(exchange, f"exchange {number}")
+        connections = _dicts(capture.get("connections"))
+        for number, connection in enumerate(connections, 1):
+            self._connect(connection, f"connection {number}")
+        numbers = {_number(one.get("number")) for one in connections}
+        for number, exchange in enumerate(_dicts(capture.get("exchanges")), 1):
+            named = exchange.get("connection", 0)  # 0 where none was made
+            if named != 0 and _number(named) not in numbers:
+                self._say(f"exchange {number}: there is no connection {shown(named)}")
 
     def method(self, offset: int) -> str:
         """Return the method of the request whose response stands at an offset."""
         return "HEAD" if offset in self._heads else "GET"
 
     def meet(self, seen: Seen) -> Iterator[Fault]:
-        """Compare a record with the exchange that names it."""
-        if seen.type not in ("response", "revisit", "request"):
-            return
+        """Compare a record with the exchange or connection that names it."""
         told = self._records.pop(seen.offset, None)
         if told is None:
+            if seen.type not in ("response", "revisit", "request"):
+                return
             at = f"the {seen.type} at offset {seen.offset}"
             message = f"no exchange names {at}, {shown(seen.url)}"
             yield Fault("warc-capture", message)
@@ -167,6 +176,22 @@ class Story:
             self._records[offset] = _Told(f"{where}, {role}", types, facts)
             if exchange.get("method") == "HEAD":  # whose answer has no body to frame
                 self._heads.add(offset)
+
+    def _connect(self, connection: dict[str, Any], where: str) -> None:
+        """Read what a connection names; several may name the same."""
+        for role, types in CONNECTED.items():
+            place = connection.get(role)
+            if place is None:
+                continue
+            offset = _number(place.get("offset")) if isinstance(place, dict) else None
+            if offset is None:
+                self._say(f"{where}: its {role} has no offset")
+                continue
+            facts = {"id": place.get("record"), "length": place.get("length")}
+            told = _Told(f"{where}, {role}", types, facts)
+            known = self._records.setdefault(offset, told)
+            if (known.types, known.facts) != (told.types, told.facts):
+                self._say(f"{where}: its {role} is not where {known.where} is")
 
     def _say(self, message: str) -> None:
         self.faults.append(Fault("warc-capture", f"capture.json: {message}"))
@@ -256,8 +281,9 @@ def _left(code: str, told: dict[int, _Told], torn: Iterable[int]) -> Iterator[Fa
     known = set(torn)
     for offset, one in told.items():
         if offset not in known:
-            url = shown(one.facts.get("url"))
-            message = f"{one.where}: no whole record starts at offset {offset}, {url}"
+            message = f"{one.where}: no whole record starts at offset {offset}"
+            if "url" in one.facts:
+                message += f", {shown(one.facts['url'])}"
             yield Fault(code, message)
 
 
