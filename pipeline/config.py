@@ -10,21 +10,36 @@ and never written; what a manifest may say stands in ``manifest``.
 
 import re
 import tomllib
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 from unicodedata import category
+from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
-from pipeline.model import Operator
+from pipeline.model import Digest, Operator
 
 Network = IPv4Network | IPv6Network
-Value = Path | str | tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timestamping:
+    """A timestamping authority as configured, and where its pinned roots are."""
+
+    name: str  # a part of file names
+    url: str
+    roots: Path | Digest  # a PEM file, or one root of the certifi bundle
+
+    def __str__(self) -> str:
+        return f"{self.name} <{self.url}>"
+
+
+Value = Path | str | tuple[Network, ...] | tuple[Timestamping, ...] | None
 
 FILE_NAME = "muniment.toml"
 
@@ -39,6 +54,15 @@ archive = "archive"     # the folder that keeps the bags
 name = ""
 organisation = ""
 contact = ""            # sent to web sites only where a manifest says identify: contact
+
+[seal]                  # every bag is signed; `muniment keys init` makes a key of yours
+# key = "file:~/.config/muniment/signing.pem"
+# Each authority says when, over the signature; roots are pinned here, never taken from
+# an answer: a PEM file, or "sha256:..." of one root in the installed certifi bundle.
+# [[seal.authority]]
+# name = "freetsa"
+# url = "https://freetsa.org/tsr"
+# roots = "roots/freetsa.pem"
 
 [network]
 allow = []              # networks beyond the public internet, as ["192.168.7.0/24"]
@@ -84,6 +108,8 @@ class Config:
     archive: Path
     operator: Operator
     allow: tuple[Network, ...]
+    key: Path | None  # the signing key; None where no setting names one
+    authorities: tuple[Timestamping, ...]
     settings: tuple[Setting, ...]
 
 
@@ -130,6 +156,49 @@ def _path(value: object, place: _Place) -> Path:
     return place.folder / text
 
 
+def _key(value: object, place: _Place) -> Path | None:
+    if value is None:
+        return None
+    return _path(_text(value, place).removeprefix("file:"), place)
+
+
+AUTHORITY = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+MARKS = ("name", "url", "roots")
+
+
+def _authorities(value: object, place: _Place) -> tuple[Timestamping, ...]:
+    if not isinstance(value, list | tuple):
+        _refuse("tables, each under [[seal.authority]]", value)
+    found = tuple(_authority(one, place) for one in value)
+    for name, count in Counter(one.name for one in found).items():
+        if count > 1:
+            raise ValueError(f'"{name}" names {count} authorities; name each once')
+    return found
+
+
+def _authority(told: object, place: _Place) -> Timestamping:
+    if not isinstance(told, dict):
+        _refuse("a table", told)
+    for key in told.keys() - {*MARKS}:
+        raise ValueError(f'unknown key "{key}"; known: {", ".join(MARKS)}')
+    for key in MARKS:
+        if not told.get(key):
+            why = "; without pinned roots nobody is believed" if key == "roots" else ""
+            raise ValueError(f"an authority needs its {key}{why}")
+    name, url, roots = (_text(told[key], place) for key in MARKS)
+    if not AUTHORITY.fullmatch(name):
+        _refuse("a short name of a-z, 0-9 and hyphens", name)
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        _refuse("the URL of an authority, http or https", url)
+    if not roots.startswith("sha256:"):
+        return Timestamping(name=name, url=url, roots=_path(roots, place))
+    digits = roots.removeprefix("sha256:").replace(":", "").lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        _refuse("sha256: and 64 hexadecimal digits", roots)
+    return Timestamping(name=name, url=url, roots=Digest("sha256", digits))
+
+
 def _networks(value: object, place: _Place) -> tuple[Network, ...]:
     if not isinstance(value, list | tuple):
         _refuse("a list of networks", value)
@@ -166,9 +235,11 @@ RULES: Mapping[str, _Rule] = {
     "operator.contact": _Rule(_text, ""),
     "network.allow": _Rule(_networks, (), "--allow-address"),
     "network.proxy": _Rule(_no_proxy, ""),
+    "seal.key": _Rule(_key, None),
+    "seal.authority": _Rule(_authorities, ()),
 }
-SECTIONS = {"operator", "network"}
-NOT_YET = {"seal", "notify"}
+SECTIONS = {"operator", "network", "seal"}
+NOT_YET = {"notify"}
 
 
 def _setting(name: str, value: object, place: _Place) -> Setting:
@@ -198,7 +269,7 @@ def _from_environment(environ: Mapping[str, str], place: _Place) -> _Layer:
     layer = {}
     for name, rule in RULES.items():
         variable = "MUNIMENT_" + name.upper().replace(".", "_")
-        if text := environ.get(variable):
+        if rule.read is not _authorities and (text := environ.get(variable)):
             is_list = rule.read is _networks
             value = text.replace(",", " ").split() if is_list else text
             layer[name] = _setting(name, value, replace(place, origin=variable))
@@ -357,15 +428,20 @@ def load(
 
 def _config(found: Mapping[str, Setting]) -> Config:
     archive, allow = found["archive"].value, found["network.allow"].value
+    key, authorities = found["seal.key"].value, found["seal.authority"].value
     assert isinstance(archive, Path)
+    assert isinstance(key, Path | None)
     assert isinstance(allow, tuple)
+    assert isinstance(authorities, tuple)
     parts = ("name", "organisation", "contact")
     return Config(
         archive=archive,
         operator=Operator(
             **{part: str(found[f"operator.{part}"].value) for part in parts}
         ),
-        allow=allow,
+        allow=cast("tuple[Network, ...]", allow),
+        key=key,
+        authorities=cast("tuple[Timestamping, ...]", authorities),
         settings=tuple(found[name] for name in RULES),
     )
 
@@ -377,5 +453,5 @@ def show(config: Config) -> tuple[tuple[str, str, str], ...]:
 
 def _shown(value: Value) -> str:
     if isinstance(value, tuple):
-        return ", ".join(str(network) for network in value)
-    return str(value)
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)

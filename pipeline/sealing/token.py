@@ -47,26 +47,20 @@ class Token:
     expires: datetime  # when that certificate does
 
 
-def roots_of(name: str, told: str | Path) -> tuple[x509.Certificate, ...]:
-    """Load an authority's pinned roots: a PEM file, or sha256:HEX in certifi's bundle.
+def roots_of(name: str, told: Path | Digest) -> tuple[x509.Certificate, ...]:
+    """Load an authority's pinned roots: of a PEM file, or one of certifi's bundle.
 
     Raises UsageError where there is none.
     """
-    if isinstance(told, str):
-        return (_in_bundle(name, Digest.parse(told)),)
+    if isinstance(told, Digest):
+        return (_in_bundle(name, told),)
+    wanted = f"expected the roots of the timestamping authority {name} as PEM"
     try:
-        found = x509.load_pem_x509_certificates(told.read_bytes())
+        return tuple(x509.load_pem_x509_certificates(told.read_bytes()))
     except OSError as error:
-        raise UsageError(
-            f"{told}: {error.strerror}; expected the roots of the timestamping "
-            f"authority {name} as PEM"
-        ) from error
+        raise UsageError(f"{told}: {error.strerror}; {wanted}") from error
     except ValueError as error:
-        raise UsageError(
-            f"{told}: expected the roots of the timestamping authority {name} as PEM "
-            f"certificates, found: {error}"
-        ) from error
-    return tuple(found)
+        raise UsageError(f"{told}: {wanted} certificates, found: {error}") from error
 
 
 def _in_bundle(name: str, wanted: Digest) -> x509.Certificate:
