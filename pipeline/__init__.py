@@ -20,6 +20,7 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
 
     plan          what a run will do, fixed before its first request (pure)
     outcome       what became of a run, as values, JSON and an exit status (pure)
+    notary        a run's plan stamped, its bags sealed, the log told of it
     job           a run: one manifest in, bags out
     terminal      what a person sees on a terminal
     newsroom      the built-in demo site on loopback

@@ -8,6 +8,7 @@ import random
 import secrets
 import time
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from threading import Event
 from typing import Protocol
@@ -87,3 +88,12 @@ def unstamp(text: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} names no time zone")
     return moment.astimezone(UTC)
+
+
+def http_date(text: str) -> datetime | None:
+    """Read a ``Date`` header (RFC 9110 5.6.7); None for what is no date."""
+    try:
+        moment = parsedate_to_datetime(text)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None

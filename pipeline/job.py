@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from pipeline import __version__
 from pipeline.capture.address import Policy
@@ -41,11 +41,15 @@ from pipeline.model import (
     Source,
     Verdict,
 )
-from pipeline.outcome import Kept, Outcome, outcome_of
+from pipeline.outcome import Kept, Outcome, outcome_of, sealed
 from pipeline.packaging import bag, provenance
-from pipeline.packaging.rendering import Rendering
+from pipeline.packaging.rendering import Json, Rendering
 from pipeline.plan import Entry, Plan, chosen, named_ports, shards, strictly
 from pipeline.warc import MEDIA_TYPE, shifted
+
+if TYPE_CHECKING:  # whoever seals brings it along: it loads cryptography
+    from pipeline.notary import Notary
+    from pipeline.sealing.seal import Seal
 
 SOFTWARE = f"Muniment {__version__}"
 INDEX_PATH = "data/metadata/index.cdxj"
@@ -57,6 +61,7 @@ STANDS_ON = (  # whose versions a court may ask for
     "urllib3",
     "certifi",
     "cryptography",
+    "rfc3161-client",
     "warcio",
     "isal",
     "selectolax",
@@ -95,6 +100,7 @@ class Order:
     policy: Policy = field(default_factory=Policy)
     cacert: Path | None = None  # roots to be trusted as well
     workers: int = WORKERS
+    notary: "Notary | None" = None  # None: nothing is sealed
 
     def settings(self) -> tuple[tuple[str, str], ...]:
         """Tell the options that change what a capture proves, for the provenance."""
@@ -196,13 +202,20 @@ class _Run:
                 for s in visited
             ),
         )
-        self._run = run_of(manifest, self._plan, started, order.settings())
+        run = run_of(manifest, self._plan, started, order.settings())
+        if notary := order.notary:
+            run = replace(run, signer=notary.signer, authorities=notary.authorities)
+        self._run = run
         self.id = self._run.id
         self.bags: list[tuple[str, str]] = []  # kept so far, by id and path
 
     def carry_out(self) -> Outcome:
         lines = shards(self._plan.entries)
         self._progress.planned(len(self._plan.entries), len(lines))
+        if notary := self._order.notary:  # before the first request
+            commitment = self._plan.commitment()
+            for sentence in notary.begin(commitment, bags=len(self._plan.entries)):
+                self._progress.said(sentence)
         kept: list[Kept] = []
         unchanged: list[tuple[Path, Visited]] = []
         with closing(self._visits(lines)) as visits:
@@ -222,12 +235,19 @@ class _Run:
     ) -> Kept:
         """Compare a visit with the one before it, and pack what is not known yet."""
         capture, previous, packed = visited.capture, task.previous, None
+        made = None
         told = change(previous, capture.verdict, capture.reasons, capture.payload)
         if CRASHED in capture.reasons:  # no bag is made of what was half written
             task = replace(task, folder=self._stage(task.source))
         if capture.verdict is not Verdict.UNCHANGED:
-            packed = self._keep(entry, task, visited, told, number)
-        return Kept(capture=capture, change=told, previous=previous, bag=packed)
+            packed, made = self._keep(entry, task, visited, told, number)
+        return Kept(
+            capture=capture,
+            change=told,
+            previous=previous,
+            bag=packed,
+            seal=made.told() if made else None,
+        )
 
     def _set_aside(self) -> None:
         """Let the store put what crashed visits left in staging into quarantine."""
@@ -298,8 +318,8 @@ class _Run:
 
     def _keep(
         self, entry: Entry, task: Task, visited: Visited, told: Change, number: int
-    ) -> Bag:
-        """Describe, pack and accession one capture."""
+    ) -> "tuple[Bag, Seal | None]":
+        """Describe, pack, seal and accession one capture."""
         package = self._manifest.package
         accession = Accession(
             bag=task.folder.name,
@@ -313,17 +333,32 @@ class _Run:
             accession, plan=self._plan.seen_by(entry), uuid=self._clock.uuid
         )
         index = Rendering(path=INDEX_PATH, data=visited.index, media_type=CDXJ)
+        records = (*described, index, *self._started())
         made = bag.write(
             task.folder,
             payload=(
                 *visited.capture.artefacts,
-                *self._written(task.folder, (*described, index)),
+                *self._written(task.folder, records),
             ),
             info=provenance.bag_info(accession, info=package.info, number=number),
             readme=provenance.readme(accession, algorithms=package.algorithms),
             algorithms=package.algorithms,
         )
-        return self._accession(task.folder, made)
+        seal = None
+        if notary := self._order.notary:
+            seal = notary.seal_source(
+                task.folder, self._run, visited.capture, self._custody_head()
+            )
+        return self._accession(task.folder, made, seal), seal
+
+    def _started(self) -> tuple[Rendering, ...]:
+        """Tell the plan as it was stamped before the first request, and its tokens."""
+        return self._order.notary.started if self._order.notary else ()
+
+    def _custody_head(self) -> Json:
+        """Tell the custody log as it stands: what a seal says happened before it."""
+        head = self._store.log.head()
+        return {"size": head.size, "root": head.root.hex()}
 
     def _written(
         self, folder: Path, files: Iterable[Rendering]
@@ -340,7 +375,7 @@ class _Run:
             for file in files
         )
 
-    def _accession(self, staged: Path, made: Bag) -> Bag:
+    def _accession(self, staged: Path, made: Bag, seal: "Seal | None") -> Bag:
         path = self._store.accession(
             staged,
             made,
@@ -350,6 +385,10 @@ class _Run:
             software=SOFTWARE,
         )
         self.bags.append((made.id, str(path)))
+        if seal is not None:
+            from pipeline.notary import record  # noqa: PLC0415 - loads cryptography
+
+            record(self._store, seal, path=path, job=self._run.job, run=self._run.id)
         return replace(made, path=path)
 
     # -------------------------------------------------------------------- the end
@@ -385,7 +424,11 @@ class _Run:
         bags = 1 + sum(one.bag is not None for one in kept)
         made = bag.write(
             folder,
-            payload=(*revisits, *document, *self._written(folder, described)),
+            payload=(
+                *revisits,
+                *document,
+                *self._written(folder, (*described, *self._started())),
+            ),
             info=provenance.run_bag_info(
                 run, packed_at=packed_at, info=package.info, bags=bags
             ),
@@ -397,10 +440,24 @@ class _Run:
             ),
             algorithms=package.algorithms,
         )
-        self._accession(folder, made)
+        seal = self._seal_run(folder, kept)
+        self._accession(folder, made, seal)
+        if seal is not None:
+            outcome = sealed(outcome, seal.told())
         for staged, _ in unchanged:
             self._store.discard(staged)
         return outcome
+
+    def _seal_run(self, folder: Path, kept: list[Kept]) -> "Seal | None":
+        if self._order.notary is None:
+            return None
+        return self._order.notary.seal_run(
+            folder,
+            self._run,
+            (one.capture for one in kept),
+            (one.bag for one in kept if one.bag is not None),
+            self._custody_head(),
+        )
 
     def _revisits(
         self, folder: Path, unchanged: list[tuple[Path, Visited]]

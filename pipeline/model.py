@@ -362,6 +362,7 @@ class Exchange:
     dns: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()  # as WARC-Protocol names them
     cipher: str = ""
+    date: datetime | None = None  # the server's own clock, where it told
     media_type: str = ""  # as served
     location: str = ""  # where a redirect leads, resolved
     referrer: str = ""

@@ -5,7 +5,7 @@ contract, fields added and never renamed.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from pipeline.model import (
 from pipeline.packaging.rendering import Json
 from pipeline.packaging.story import artefact_json
 
+PENDING = "pending"  # a seal that still lacks a token
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
@@ -36,6 +38,7 @@ class Kept:
     change: Change
     previous: Previous | None
     bag: Bag | None  # None where nothing changed
+    seal: dict[str, Json] | None = None  # None where nobody seals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,21 @@ def outcome_of(
     )
 
 
+def sealed(outcome: Outcome, told: dict[str, Json]) -> Outcome:
+    """Add the seal of the run's own bag, which that bag cannot tell of itself."""
+    exits = {Exit(code) for code in outcome.told["exits"]}
+    if told["state"] == PENDING:
+        exits.add(Exit.RETRY)
+    code = first_exit(exits)
+    told_now = {
+        **outcome.told,
+        "run_seal": told,
+        "exit": int(code),
+        "exits": sorted(map(int, exits)),
+    }
+    return replace(outcome, told=told_now, exit=code)
+
+
 def together(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Tell several runs in one document; one run is told as it is."""
     if len(outcomes) == 1:
@@ -110,6 +128,8 @@ def exits_of(kept: Iterable[Kept], *, strict: bool) -> tuple[Exit, ...]:
     found: dict[Exit, None] = {}
     for one in kept:
         capture = one.capture
+        if one.seal and one.seal["state"] == PENDING:
+            found[Exit.RETRY] = None
         if "deferred" in capture.reasons:  # nothing is wrong yet
             found[Exit.RETRY] = None
             continue
@@ -147,6 +167,7 @@ def bag_told(one: Kept) -> Json:
         "quotes": [
             {"text": q.text, "found": q.found, "score": q.score} for q in capture.quotes
         ],
+        **({"seal": one.seal} if one.seal else {}),
     }
 
 

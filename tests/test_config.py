@@ -123,6 +123,8 @@ def test_each_setting_is_looked_for_on_its_own(home):
         "operator.contact": f"{user}:3",
         "network.allow": "default",
         "network.proxy": "default",
+        "seal.key": "default",
+        "seal.authority": "default",
     }
 
 
@@ -301,9 +303,43 @@ BAD = {
         '[network]\nallow = ["10.0.0.1/8"]', ":2", ("host bits set",)
     ),
     "a proxy": Bad('[network]\nproxy = "http://p"', ":2", ("not supported yet",)),
-    "a seal": Bad('[seal]\nkey = "x"', ":1", ("[seal] is not supported yet",)),
-    "a seal's authority": Bad(
-        '\n[[seal.authority]]\nname = "x"', ":2", ("[seal] is not supported yet",)
+    "a key that is no text": Bad("[seal]\nkey = 3", ":2", ("expected text in quotes",)),
+    "an authority without roots": Bad(
+        '[[seal.authority]]\nname = "x"\nurl = "https://x.example/"',
+        ":1",
+        ("an authority needs its roots; without pinned roots nobody is believed",),
+    ),
+    "an authority without an address": Bad(
+        '[[seal.authority]]\nname = "x"', ":1", ("an authority needs its url",)
+    ),
+    "an authority with an odd name": Bad(
+        '[[seal.authority]]\nname = "A/B"\nurl = "https://x.example/"\nroots = "r"',
+        ":1",
+        ("a short name of a-z, 0-9 and hyphens",),
+    ),
+    "an authority that is no web address": Bad(
+        '[[seal.authority]]\nname = "x"\nurl = "x.example"\nroots = "r"',
+        ":1",
+        ("the URL of an authority",),
+    ),
+    "an authority's root by a digest that is none": Bad(
+        '[[seal.authority]]\nname = "x"\nurl = "https://x.example/"\nroots = "sha256:12"',
+        ":1",
+        ("64 hexadecimal digits",),
+    ),
+    "an authority named twice": Bad(
+        (
+            '[[seal.authority]]\nname = "x"\nurl = "https://x.example/"\nroots = "r"\n'
+            * 2
+        ),
+        ":1",
+        ('"x" names 2 authorities',),
+    ),
+    "an authority with an unknown key": Bad(
+        '[[seal.authority]]\nname = "x"\nport = "1"', ":1", ('unknown key "port"',)
+    ),
+    "authorities that are no tables": Bad(
+        '[seal]\nauthority = ["x"]', ":2", ("expected a table",)
     ),
     "a notice": Bad('[notify]\nurl = "x"', ":1", ("[notify] is not supported yet",)),
     "an inline table": Bad('operator = {nam = "x"}', ":1", ('"operator.name"',)),
@@ -323,7 +359,7 @@ def test_a_mistake_is_told_with_its_file_and_line(home, case):
     assert all(words in complaint for words in case.says), complaint
 
 
-@pytest.mark.parametrize("table", ["[seal]", "[notify]", '[network]\nproxy = ""'])
+@pytest.mark.parametrize("table", ["[notify]", '[network]\nproxy = ""'])
 def test_a_feature_to_come_may_stand_there_empty(home, table):
     home.in_project(table)
     assert home.load().allow == ()
@@ -408,3 +444,28 @@ def test_private_keys_lie_where_the_users_settings_do(tmp_path) -> None:
         own_folder(home | {"XDG_CONFIG_HOME": "odd"}) == tmp_path / ".config/muniment"
     )
     assert own_folder(home | {"XDG_CONFIG_HOME": "/own"}) == Path("/own/muniment")
+
+
+# ----------------------------------------------------------------------- who says when
+
+
+def test_authorities_are_read_with_roots_beside_the_file_or_in_the_bundle(home):
+    file = home.in_project(
+        '[seal]\nkey = "file:keys/own.pem"\n'
+        '[[seal.authority]]\nname = "one"\nurl = "https://one.example/tsr"\nroots = "one.pem"\n'
+        '[[seal.authority]]\nname = "two"\nurl = "http://two.example"\nroots = "sha256:AB%s"\n'
+        % (":cd" * 31)
+    )
+    config = home.load()
+    assert config.key == file.parent / "keys" / "own.pem"
+    one, two = config.authorities
+    assert one.roots == file.parent / "one.pem"
+    assert str(two.roots) == "sha256:ab" + "cd" * 31
+    told = {name: value for name, value, _ in show(config)}
+    assert told["seal.authority"].startswith("one <https://one.example/tsr>, two")
+
+
+def test_without_a_key_none_is_named(home):
+    config = home.load()
+    assert config.key is None
+    assert config.authorities == ()

@@ -20,7 +20,7 @@ from pipeline.capture.connections import (
 )
 from pipeline.capture.net import Contact, Reply
 from pipeline.capture.wire import Message
-from pipeline.clock import Clock, stamp
+from pipeline.clock import Clock, http_date, stamp
 from pipeline.fixity import ALGORITHMS, Sink
 from pipeline.model import (
     Artefact,
@@ -379,6 +379,7 @@ def told(
         dns=contact.dns,
         protocols=protocols(reply),
         cipher=contact.cipher,
+        date=http_date(message.head.value("date")) if message else None,
         media_type=served_type(message) if message else "",
         location=note.location,
         referrer=note.referrer,

@@ -50,7 +50,7 @@ class Store:
         self.notes: tuple[str, ...] = ()
         self._room = Room(root, disk)
         self.log = Log(self._room.own / "custody.jsonl", disk=disk)
-        self._clock = clock
+        self.clock = self._clock = clock
         self._disk = disk
         self._lock = Lock(self._room.own / "lock")
         self._index_path = self._room.own / INDEX

@@ -6,8 +6,7 @@ of many is hard to be wrong together with ours, and is told with how many there 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from statistics import median
 
 
@@ -17,15 +16,6 @@ class Skew:
 
     seconds: float  # positive where theirs were ahead
     servers: int
-
-
-def parse_date(text: str) -> datetime | None:
-    """Read a ``Date`` header (RFC 9110 5.6.7); None for what is no date."""
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
 
 
 def median_skew(seen: Iterable[tuple[str, datetime, datetime]]) -> Skew | None:
