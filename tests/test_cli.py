@@ -248,7 +248,7 @@ FAULTS = {
     "a profile that is none": (("verify", ".", "--profile", "x"), 2, "usage"),
     "an absent file to be received": (("receive", "absent.tar"), 2, "usage"),
     "no archive to export from": (("export", "x", "--to", "tar", "x.tar"), 2, "usage"),
-    "no form to export to": (("export", ".", "x.tar"), 2, "usage"),
+    "a form that is none": (("export", ".", "--to", "rar", "x.rar"), 2, "usage"),
     "an absent configuration": (("list", "--config", "absent.toml"), 2, "usage"),
     "an absent archive": (("list",), 2, "usage"),
     "an absent archive to be shown": (("show", "x"), 2, "usage"),

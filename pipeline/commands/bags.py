@@ -96,7 +96,7 @@ def export(session: Session, name: str, out: str, form: str) -> None:
     logged = "" if done.line is None else f"; line {done.line} of the custody log"
     size = f"{done.made.size:,} bytes"
     terminal.say(terminal.line(f"wrote {done.file} ({size}), verified{logged}"))
-    terminal.say(terminal.line(f"{digest.hex} {done.file}"))
+    terminal.say(f"    {digest}")
 
 
 def exported(session: Session, name: str, out: Path, form: "Form") -> "Exported":
