@@ -1,5 +1,6 @@
 """What makes bytes durable: names that must be free, and the order of syncs."""
 
+import ctypes
 import errno
 import os
 from pathlib import Path
@@ -144,3 +145,49 @@ def test_without_the_hint_files_are_synced_all_the_same(
 ) -> None:
     monkeypatch.setattr(disks, "_libc", object)
     sync_tree(tree)
+
+
+class Whole(Tracing):
+    """Tells when all of the file system was synced."""
+
+    def sync_all(self, descriptor: int) -> None:
+        self.synced.append(f"all from {self.name(descriptor)}")
+        super().sync_all(descriptor)
+
+
+def test_of_many_files_the_file_system_is_synced_once(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disks, "MANY", 2)
+    disk = Whole(tree)
+    sync_tree(tree, disk)
+    assert disk.synced == ["all from ."]
+    assert disk.started == []
+
+
+class Unsynced:
+    """A C library whose syncfs is refused."""
+
+    def syncfs(self, _: int) -> int:
+        ctypes.set_errno(errno.EIO)
+        return -1
+
+
+def test_a_file_system_that_could_not_be_synced_is_told(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disks, "MANY", 0)
+    monkeypatch.setattr(disks, "_libc", Unsynced)
+    with pytest.raises(StorageError, match="Input/output error"):
+        sync_tree(tree)
+
+
+def test_without_syncfs_every_file_system_is_synced(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(disks, "MANY", 0)
+    monkeypatch.setattr(disks, "_libc", object)
+    monkeypatch.setattr(os, "sync", lambda: synced.append("all"))
+    sync_tree(tree)
+    assert synced == ["all"]
