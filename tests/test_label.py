@@ -20,6 +20,7 @@ from samples import (
     run_saying,
 )
 
+from pipeline.intake.terms import Unfit, info_name
 from pipeline.model import Digest, Document, Operator
 from pipeline.packaging.label import FACTS, bag_info, run_bag_info
 from pipeline.packaging.tagfiles import render_info
@@ -157,7 +158,16 @@ def test_the_manifest_may_say(name, value, said):
     assert [text for label, text in info if label.casefold() == known] == said
 
 
-@pytest.mark.parametrize("name", [*FACTS, "Evidence-Verdict", "evidence-anything"])
+OWN = [*FACTS, "Evidence-Verdict", "evidence-anything"]
+
+
+@pytest.mark.parametrize("name", [*OWN, "BAG-SIZE", "Payload-Oxum ", "Bag-\u017fize"])
+def test_a_manifest_that_restates_a_fact_is_refused(name):
+    with pytest.raises(Unfit, match="every bag writes it itself"):
+        info_name(name)
+
+
+@pytest.mark.parametrize("name", OWN)
 def test_the_manifest_may_not_restate_a_fact(name):
     assert bag_info(ACCESSION, info=((name, "false"),), number=3) == INFO
 

@@ -196,6 +196,7 @@ CASES = {
     "a weak digest": within("package", "algorithms: [sha256, md5]", column=24, path="package.algorithms.1", says="too weak"),
     "a digest of another kind": within("package", "algorithms: [blake3]", column=16, path="package.algorithms.0", says="is not sha256 or sha512"),
     "a field of the bag's own": within("package", "info: {Bagging-Date: a}", column=10, path="package.info.Bagging-Date", says="writes it itself"),
+    "a field of the bag's own in other letters": within("package", "info: {A: b, payload-OXUM: c}", column=16, path="package.info.payload-OXUM", says="writes it itself"),
     "a value of two lines": within("package", 'info: {A: "a\\nb"}', column=13, path="package.info.A", says="a line break"),
     "a name with a colon": within("package", 'info: {"A:b": a}', column=10, path="package.info.A:b", says="holds a colon"),
     "a file that is not there": within("document", "file: article.txt", column=9, path="document.file", says='there is no file "article.txt"'),

@@ -9,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -497,14 +499,9 @@ def test_aptrust_has_rules_for_a_tag_file_of_its_own():
 
 
 def test_the_profiles_are_packed_with_the_program(tmp_path):
-    builders = pytest.importorskip("hatchling.builders.wheel")
     root = str(Path(__file__).parents[1])
-    (wheel,) = builders.WheelBuilder(root).build(directory=str(tmp_path))
-    (sdist,) = (
-        pytest.importorskip("hatchling.builders.sdist")
-        .SdistBuilder(root)
-        .build(directory=str(tmp_path))
-    )
+    (wheel,) = WheelBuilder(root).build(directory=str(tmp_path))
+    (sdist,) = SdistBuilder(root).build(directory=str(tmp_path))
     files = {f"pipeline/packaging/profiles/{file}" for file in SHIPPED.values()}
     with zipfile.ZipFile(wheel) as packed:
         assert files <= {*packed.namelist()}

@@ -300,7 +300,8 @@ def info_name(text: str) -> str:
     line(text)
     if ":" in text:  # RFC 8493 2.2.2
         raise Unfit(f"{shown(text)} holds a colon", "a colon ends the name in bag-info")
-    if text.lower() in OWN_INFO or text.lower().startswith(OWN_INFO_PREFIX):
+    name = " ".join(text.split()).casefold()  # RFC 8493 2.2.2: case does not count
+    if name in OWN_INFO or name.startswith(OWN_INFO_PREFIX):
         message = f"{shown(text)} cannot be set: every bag writes it itself"
         raise Unfit(message, "choose another name, or remove the line")
     return text
