@@ -19,7 +19,7 @@ import click
 
 from pipeline import __version__, terminal
 from pipeline.clock import stamp
-from pipeline.commands import bags
+from pipeline.commands import bags, custody
 from pipeline.commands.session import Session, command
 from pipeline.errors import (
     Exit,
@@ -226,19 +226,25 @@ def one_run(
     """Run one manifest through a door of its own."""
     from pipeline import job  # noqa: PLC0415 - start-up time
     from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
+    from pipeline.config import own_folder  # noqa: PLC0415 - likewise
 
     with (
         closing(job.network_for(read, order, SystemClock())) as network,
         closing(session.store()) as store,
     ):
         return job.run(
-            read, order=order, store=store, network=network, progress=progress
+            read,
+            order=order,
+            store=store,
+            network=network,
+            progress=progress,
+            keys=own_folder(os.environ),
         )
 
 
 # ------------------------------------------------------------------------- holdings
 
-for one in (bags.verify, bags.export, bags.receive):
+for one in (bags.verify, bags.export, bags.receive, custody.log):
     app.add_command(one)
 
 

@@ -27,6 +27,7 @@ from pipeline.capture.visit import Task, Visited, header_values, visit
 from pipeline.clock import Clock
 from pipeline.errors import InterruptedRunError, PipelineError, StorageError
 from pipeline.fixity import Sink, digest_of, write_file
+from pipeline.holdings.merkle import head_json
 from pipeline.holdings.store import Store
 from pipeline.model import (
     Accession,
@@ -121,8 +122,9 @@ def run(
     store: Store,
     network: Network,
     progress: Progress,
+    keys: Path | None = None,
 ) -> Outcome:
-    """Carry out one run.
+    """Carry out one run, and sign the custody log with the key in the folder ``keys``.
 
     Raises LockedError while another run holds the archive, StorageError where it can't
     be written, UsageError for an order that makes no sense, InterruptedRunError; the
@@ -141,7 +143,7 @@ def run(
             progress=progress,
         )
         try:
-            return one.carry_out()
+            outcome = one.carry_out()
         except KeyboardInterrupt as interrupt:
             stopped = InterruptedRunError(
                 f"{one.id} was interrupted; the bags it made are kept, and the same "
@@ -152,6 +154,17 @@ def run(
         except PipelineError as error:
             error.bags = tuple(one.bags)
             raise
+        if keys is not None:
+            _sign(store, keys, progress)
+        return outcome
+
+
+def _sign(store: Store, keys: Path, progress: Progress) -> None:
+    """Sign the log as it is after a run; what was kept is kept, signed or not."""
+    try:
+        store.checkpoint(keys)
+    except PipelineError as error:
+        progress.said(f"no checkpoint of the custody log was made: {error}")
 
 
 def preflight(manifest: Manifest, only: Iterable[str] = ()) -> tuple[Source, ...]:
@@ -357,8 +370,7 @@ class _Run:
 
     def _custody_head(self) -> Json:
         """Tell the custody log as it stands: what a seal says happened before it."""
-        head = self._store.log.head()
-        return {"size": head.size, "root": head.root.hex()}
+        return dict(head_json(self._store.log.head()))
 
     def _written(
         self, folder: Path, files: Iterable[Rendering]
@@ -408,6 +420,7 @@ class _Run:
             ended=self._clock.now(),
             run_bag=self._store.place(run.id, run.job, run.started),
             strict=order.strict,
+            custody=self._store.log.head(),
             artefacts=(*revisits, *document),
         )
         packed_at = self._clock.now()

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.capture.assess import is_news
 from pipeline.clock import stamp
 from pipeline.errors import Exit, first_exit
+from pipeline.holdings.merkle import Head, head_json
 from pipeline.model import (
     Artefact,
     Bag,
@@ -64,11 +65,13 @@ def outcome_of(
     ended: datetime,
     run_bag: Path,
     strict: bool,
+    custody: Head,
     artefacts: Sequence[Artefact] = (),
 ) -> Outcome:
     """Tell a run as cli.md's contract has it, sources in the manifest's order.
 
-    ``artefacts`` are the files of the run's own bag that came from elsewhere.
+    ``custody`` is the head of the custody log as the run's own bag is packed, and
+    ``artefacts`` are the files of that bag that came from elsewhere.
     """
     exits = exits_of(kept, strict=strict)
     visited = {one.capture.source.id: one for one in kept}
@@ -88,6 +91,7 @@ def outcome_of(
             ],
             "counts": {str(v): verdicts.count(v) for v in Verdict if v in verdicts},
             "run_bag": str(run_bag),
+            "custody": head_json(custody),
             "artefacts": [artefact_json(one) for one in artefacts],
             "receipts": [],
             "exit": int(first_exit(exits)),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
     from pipeline.handoff.receive import Received, Refused
+    from pipeline.holdings.ledger import Examined
     from pipeline.packaging.opinion import Opinion
     from pipeline.packaging.validate import Report
 
@@ -321,6 +322,15 @@ def opinions(report: "Report", told: "Sequence[Opinion]") -> None:
             for one in told
         ],
     )
+
+
+def examined(told: "Examined") -> None:
+    """Print what was found of a custody log."""
+    lines = counted(told.head.size, "line")
+    compared = counted(told.checkpoints, "checkpoint")
+    word = "sound" if told.ok else "DAMAGED"
+    say(line(f"{word}: {told.path} ({lines}, {compared} compared)"))
+    findings(told.findings)
 
 
 def story(told: dict[str, Any]) -> None:

@@ -1087,3 +1087,110 @@ def test_a_demo_that_goes_wrong_is_no_success(says, monkeypatch):
 
     monkeypatch.setattr(demo, "flip_a_byte", lambda bag: None)
     assert says("demo", "--json").status == 1
+
+
+# ------------------------------------------------------------------------------------ log
+
+
+def log_lines(archive: Path) -> Path:
+    return archive / ".muniment/custody.jsonl"
+
+
+def test_a_run_leaves_a_log_that_is_sound_and_signed(says, held):
+    said = says("log", "verify")
+    assert said.status == 0
+    assert said.out == f"sound: {log_lines(held)} (3 lines, 2 checkpoints compared)\n"
+    told = says("log", "verify", "--json").json
+    assert (told["ok"], told["size"], told["findings"]) == (True, 3, [])
+
+
+def test_a_log_that_was_changed_is_told_with_every_finding(says, held):
+    text = log_lines(held).read_text()
+    log_lines(held).write_text(text.replace('"n":1', '"n":7'))
+    said = says("log", "verify")
+    assert said.status == 5
+    assert said.out.startswith("DAMAGED: ")
+    assert (
+        "    error: ledger-gap: .muniment/custody.jsonl:2: number 7 stands" in said.out
+    )
+    assert "    error: ledger-fork: .muniment/checkpoint: the first 3 lines" in said.out
+    told = says("log", "verify", "--json").json
+    assert {"code", "severity", "path", "message", "clause"} == {*told["findings"][0]}
+
+
+def test_a_checkpoint_is_printed_kept_and_written_where_one_asks(says, held, place):
+    said = says("log", "checkpoint", "--out", "head.txt")
+    assert said.status == 0
+    file = held / ".muniment/checkpoints/00000003"
+    assert said.out == file.read_text() == (place / "head.txt").read_text()
+    assert (held / ".muniment/log.vkey").read_text().strip() in said.err
+    assert says("log", "checkpoint", "--out", "head.txt").status == 3  # never replaced
+    told = says("log", "checkpoint", "--json").json
+    assert (told["size"], told["checkpoint"]) == (3, file.read_text())
+
+
+def test_a_checkpoint_kept_elsewhere_exposes_a_rollback(says, held, site):
+    says("log", "checkpoint", "--out", "head.txt")
+    assert says("log", "verify", "--since", "head.txt").status == 0
+    own = log_lines(held)
+    own.write_bytes(b"".join(own.read_bytes().splitlines(keepends=True)[:-1]))
+    shutil.rmtree(held / ".muniment/checkpoints")
+    (held / ".muniment/checkpoint").unlink()
+    shutil.rmtree(next(held.glob("case/*/case_run_*")))
+    assert says("log", "verify").status == 0
+    said = says("log", "verify", "--since", "head.txt")
+    assert said.status == 5
+    assert "ledger-rollback: head.txt: 3 lines were signed, the log has 2" in said.out
+
+
+def test_a_bag_is_proven_by_its_path_or_its_name(says, held):
+    bag = bag_of(held, "page")
+    told = says("log", "prove", str(bag)).json
+    assert told == says("log", "prove", bag.name, "--json").json
+    (entry,) = told["entries"]
+    assert entry["line"] in log_lines(held).read_text()
+    assert says("log", "prove", "nobody").status == 2
+
+
+def test_the_log_is_proven_to_have_grown_or_not(says, held):
+    newest = str(held / ".muniment/checkpoint")
+    told = says("log", "consistency", "1", newest).json
+    assert (told["ok"], told["old"]["size"], told["new"]["size"]) == (True, 1, 3)
+    log_lines(held).write_bytes(
+        log_lines(held).read_bytes().replace(b"case_", b"cose_")
+    )
+    said = says("log", "consistency", "1", newest)
+    assert (said.status, said.json["findings"][0]["code"]) == (5, "ledger-fork")
+
+
+def test_a_log_that_was_changed_is_not_signed(says, held):
+    log_lines(held).write_bytes(
+        log_lines(held).read_bytes().replace(b"case_", b"cose_")
+    )
+    said = says("log", "checkpoint")
+    assert said.status == 5
+    assert "the log is not signed" in said.err
+
+
+@pytest.mark.parametrize("words", [("verify",), ("checkpoint",), ("prove", "x")])
+def test_without_an_archive_there_is_no_log(says, words):
+    said = says("log", *words)
+    assert (said.status, "there is no archive" in said.err) == (2, True)
+
+
+def test_bags_in_an_archive_are_verified_beside_its_log(says, held):
+    gone, bag = bag_of(held, "gone"), bag_of(held, "page")
+    shutil.rmtree(gone)
+    log_lines(held).write_bytes(
+        log_lines(held).read_bytes().replace(b'"sha256":"', b'"sha256":"0', 1)
+    )
+    shutil.copytree(bag, bag.with_name("another"))
+    said = says("verify", str(held), "--json")
+    assert said.status == 5
+    found = {
+        (Path(one["path"]).name, finding["code"])
+        for one in said.json["bags"]
+        for finding in one["findings"]
+    }
+    assert (gone.name, "ledger-missing-bag") in found
+    assert ("another", "ledger-unlogged-bag") in found

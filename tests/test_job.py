@@ -39,6 +39,8 @@ from pipeline.errors import (
     UsageError,
 )
 from pipeline.fixity import digest_of
+from pipeline.holdings.ledger import examine
+from pipeline.holdings.merkle import Tree, head_json, leaf_of
 from pipeline.holdings.store import Store
 from pipeline.intake import manifest
 from pipeline.model import Capture, Change, Manifest, Source, Verdict
@@ -136,6 +138,7 @@ class Desk:
     disk: Disk = field(default_factory=Careless)
     heard: Heard = field(default_factory=Heard)
     resolve: Callable[[str, int], list[str]] = resolve
+    keys: Path | None = None
 
     @property
     def archive(self) -> Path:
@@ -172,6 +175,7 @@ class Desk:
                 store=store,
                 network=network,
                 progress=self.heard,
+                keys=self.keys,
             )
 
     def store(self) -> Store:
@@ -462,6 +466,7 @@ SHAPE = {
         }
     ],
     "run_bag": str,
+    "custody": {"size": int, "root": str},
     "artefacts": [
         {
             "path": str,
@@ -1175,3 +1180,34 @@ def test_what_is_not_installed_is_not_named(monkeypatch):
     monkeypatch.setattr(job, "STANDS_ON", ("requests", "no-such-part"))
     names = [name for name, _ in job.environment()]
     assert names == ["python", "system", "muniment", "requests"]
+
+
+# ------------------------------------------------------------------------ the custody log
+
+
+def test_the_run_bag_tells_the_head_of_the_log_before_it(desk):
+    outcome = desk.run(ONE)
+    with closing(desk.store()) as store:
+        lines = [one.line for one in store.log.read()]
+    assert len(lines) == 2  # the source's bag, the run's bag
+    head = Tree(map(leaf_of, lines)).head(1)
+    assert outcome.told["custody"] == head_json(head)
+    told = json.loads(metadata(outcome.run_bag, "run.json"))
+    assert told["custody"] == head_json(head)
+
+
+def test_a_run_signs_the_log_when_all_is_kept(desk, tmp_path):
+    desk.keys = tmp_path / "keys"
+    desk.run(ONE)
+    desk.run(SIX)
+    told = examine(desk.archive)
+    assert (told.ok, told.checkpoints) == (True, 3)  # one a run, and the newest's copy
+    assert desk.heard.sentences == []
+
+
+def test_a_run_whose_log_cannot_be_signed_keeps_its_bags_and_says_so(desk):
+    desk.keys = desk.archive / "keys"
+    assert desk.run(ONE).told["counts"] == {"captured": 1}
+    (said,) = desk.heard.sentences
+    assert said.startswith("no checkpoint of the custody log was made: ")
+    assert len(desk.bags()) == 2

@@ -9,7 +9,8 @@ import pytest
 from ledgers import change, edited
 
 from pipeline.fixity import digest_of
-from pipeline.holdings.verify import Verification, archive_of
+from pipeline.holdings.verify import Verification, archive_of, beside_logs
+from pipeline.model import Level
 from pipeline.packaging.validate import Report, validate
 
 
@@ -117,16 +118,15 @@ def test_a_bag_outside_an_archive_is_left_as_it_is(root, tmp_path) -> None:
 def test_bags_that_are_gone_are_reported_where_they_are_asked_for(root) -> None:
     gone, here = bags(root)
     shutil.rmtree(gone)
-    like = validate(here)
     for folder in (root, root.parent / "archive" / "toll", gone.parent, gone):
-        (told,) = Verification().missing(folder, like)
+        (told,) = Verification().missing(folder, level=Level.OXUM)
         assert (told.path, codes(told), told.ok) == (
             gone,
             ["ledger-missing-bag"],
             False,
         )
-    assert not list(Verification().missing(here, like))
-    assert not list(Verification().missing(root.parent / "elsewhere", like))
+    assert not list(Verification().missing(here, level=Level.FULL))
+    assert not list(Verification().missing(root.parent / "elsewhere", level=Level.FULL))
 
 
 def test_a_log_is_read_once(root, monkeypatch) -> None:
@@ -137,3 +137,16 @@ def test_a_log_is_read_once(root, monkeypatch) -> None:
     assert first.ok
     assert one.of(reports[1]).ok
     assert replace(reports[1], ok=True) == one.of(reports[1])
+
+
+def test_bags_beside_their_logs_come_first_and_then_what_is_gone(root) -> None:
+    gone, here = bags(root)
+    shutil.rmtree(gone)
+    told = beside_logs([validate(here)], [root], level=Level.FULL)
+    assert [(one.path, one.ok) for one in told] == [(here, True), (gone, False)]
+
+
+def test_a_bag_in_one_file_is_none_of_the_archives(root) -> None:
+    file = bags(root)[0].with_suffix(".tar")
+    file.touch()
+    assert archive_of(file) is None

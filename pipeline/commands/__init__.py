@@ -2,6 +2,7 @@
 
     session       what every command is told, and how one is made
     bags          verify, export, receive: bags in folders and in files
+    custody       log verify, checkpoint, prove, consistency
 
 A module imports only what stands above it, here and in ``pipeline``. What only some
 commands need is imported by them, so that help and a bad manifest answer at once.

@@ -44,7 +44,8 @@ def verify(
     second_opinion: bool,
 ) -> Exit:
     """Say what is wrong with bags: folders, folders of bags, tar, tar.gz, zip."""
-    from pipeline.model import Level  # noqa: PLC0415 - start-up time
+    from pipeline.holdings.verify import beside_logs  # noqa: PLC0415 - start-up time
+    from pipeline.model import Level  # noqa: PLC0415 - likewise
     from pipeline.packaging import opinion, serial, validate  # noqa: PLC0415 - likewise
     from pipeline.packaging import profile as profiles  # noqa: PLC0415 - likewise
 
@@ -57,6 +58,8 @@ def verify(
     ]
     heard = [opinion.opinions(one) if second_opinion else () for one in reports]
     reports = [opinion.heard(*pair) for pair in zip(reports, heard, strict=True)]
+    reports = beside_logs(reports, places, level=Level(level))
+    heard += [()] * (len(reports) - len(heard))  # of bags that are gone
     is_ok = bool(reports) and all(report.ok for report in reports)
     if session.json:
         told = [validate.report_json(report) for report in reports]

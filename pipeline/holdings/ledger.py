@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.errors import FixityError, PipelineError, StorageError
 from pipeline.holdings.checkpoints import Checkpoints, Stored, read
 from pipeline.holdings.custody import LIMIT, Act, Entry, parse_line
-from pipeline.holdings.merkle import Frontier, Head, leaf_of
+from pipeline.holdings.merkle import Frontier, Head, head_json, leaf_of
 from pipeline.holdings.note import Verifier, signers
 from pipeline.holdings.room import Room, told
 from pipeline.model import Finding, Severity
@@ -107,6 +107,28 @@ def examine(root: Path, *, since: Iterable[Path] = ()) -> Examined:
         checkpoints=len(claims.made),
         findings=tuple(_bounded(found)),
     )
+
+
+def examined_json(told: Examined) -> dict[str, object]:
+    """Tell what was found as ``log verify --json`` does."""
+    return {
+        "path": str(told.path),
+        "ok": told.ok,
+        **head_json(told.head),
+        "checkpoints": told.checkpoints,
+        "findings": [finding_json(one) for one in told.findings],
+    }
+
+
+def finding_json(one: Finding) -> dict[str, str]:
+    """Tell a finding as ``verify --json`` does."""
+    return {
+        "code": one.code,
+        "severity": str(one.severity),
+        "path": one.path,
+        "message": one.message,
+        "clause": one.clause,
+    }
 
 
 def agreed(root: Path) -> None:

@@ -6,6 +6,7 @@ root of a list that grows and keeps no more than one hash for each bit of its le
 ``Tree`` keeps every hash and can prove. Nothing here reads or writes.
 """
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -23,6 +24,11 @@ class Head:
 
     size: int
     root: bytes
+
+
+def head_json(head: Head) -> dict[str, int | str]:
+    """Tell a head as JSON does, the root in base64 as in a checkpoint."""
+    return {"size": head.size, "root": b64encode(head.root).decode()}
 
 
 def leaf_of(line: bytes) -> bytes:

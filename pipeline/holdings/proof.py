@@ -11,8 +11,9 @@ from pathlib import Path
 from pipeline.errors import FixityError, UsageError
 from pipeline.holdings.checkpoints import Checkpoints, Stored, read
 from pipeline.holdings.custody import Log, Logged
-from pipeline.holdings.ledger import finding
-from pipeline.holdings.merkle import Head, Tree, leaf_of
+from pipeline.holdings.ledger import finding, finding_json
+from pipeline.holdings.merkle import Head, Tree, head_json, leaf_of
+from pipeline.holdings.room import Room
 from pipeline.model import Finding
 
 Json = dict[str, object]
@@ -21,11 +22,6 @@ HOW = (
     "index n to the root of the checkpoint as RFC 9162 2.1.3.2 tells; the checkpoint "
     "is a signed note (c2sp.org/signed-note) by the key"
 )
-
-
-def head_json(head: Head) -> Json:
-    """Tell a head."""
-    return {"size": head.size, "root": _text(head.root)}
 
 
 def checkpoint_json(stored: Stored, checkpoints: Checkpoints) -> Json:
@@ -39,13 +35,13 @@ def checkpoint_json(stored: Stored, checkpoints: Checkpoints) -> Json:
     }
 
 
-def inclusion(root: Path, log: Log, bag: str) -> Json:
+def inclusion(root: Path, bag: str) -> Json:
     """Prove that every line about a bag stands under the newest checkpoint.
 
     Lines behind the checkpoint are named in ``later``. Raises UsageError where no line
     names the bag or none is signed for yet, FixityError for a log that was changed.
     """
-    checkpoints = Checkpoints(root)
+    checkpoints, log = Checkpoints(root), _log(root)
     lines = tuple(log.read())
     about = [one for one in lines if one.entry.bag == bag]
     stored = checkpoints.newest()
@@ -77,13 +73,13 @@ def inclusion(root: Path, log: Log, bag: str) -> Json:
     }
 
 
-def consistency(log: Log, old: str, new: str) -> tuple[Json, tuple[Finding, ...]]:
+def consistency(root: Path, old: str, new: str) -> Json:
     """Prove that the log grew from one head to another, each a file or a size.
 
     Findings say what stands against it; then there is no proof. Raises UsageError for
     what is neither a checkpoint nor a size of the log.
     """
-    tree = _tree(log.read())
+    tree = _tree(_log(root).read())
     heads = [_named(one, tree) for one in (old, new)]
     found = [
         one
@@ -94,12 +90,13 @@ def consistency(log: Log, old: str, new: str) -> tuple[Json, tuple[Finding, ...]
     if before.size > after.size:
         raise UsageError(f"{old} has more lines than {new}; name the older one first")
     proof = () if found else tree.consistency(before.size, after.size)
-    told: Json = {
+    return {
+        "ok": not found,
         "old": head_json(before),
         "new": head_json(after),
         "proof": _texts(proof),
+        "findings": [finding_json(one) for one in found],
     }
-    return told, tuple(found)
 
 
 def _named(text: str, tree: Tree) -> Head:
@@ -127,6 +124,10 @@ def _odds(name: str, head: Head, tree: Tree) -> tuple[Finding, ...]:
 def _require(tree: Tree, stored: Stored) -> None:
     for one in _odds(str(stored.path), stored.said.head, tree):
         raise FixityError(f"{one.code}: {one.path}: {one.message}; nothing is proven")
+
+
+def _log(root: Path) -> Log:
+    return Log(Room(root).own / "custody.jsonl")
 
 
 def _tree(lines: Iterable[Logged]) -> Tree:

@@ -8,7 +8,7 @@ read once, however many bags are asked about.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from pipeline.fixity import Digester
 from pipeline.holdings.custody import Entry
 from pipeline.holdings.ledger import Standing, finding, standing_of, unlogged
 from pipeline.holdings.room import OWN, YEAR
-from pipeline.model import Digest, Finding, Severity
+from pipeline.model import Digest, Finding, Level, Severity
 from pipeline.packaging.validate import Report
 
 PIECE = 1 << 20
@@ -44,7 +44,7 @@ class Verification:
             found += (_unreadable(damage),)
         return _with(report, found)
 
-    def missing(self, folder: Path, like: Report) -> Iterator[Report]:
+    def missing(self, folder: Path, *, level: Level) -> Iterator[Report]:
         """Yield a report on each bag that should stand in a folder and is not there."""
         asked = folder.absolute()
         for root in (asked, *asked.parents):
@@ -57,7 +57,8 @@ class Verification:
                             f"the log says that {path} is kept, and it is not there; "
                             "bring it back from a copy",
                         )
-                        yield _with(replace(like, path=root / path), (gone,))
+                        report = Report(path=root / path, level=level)
+                        yield replace(report, findings=(gone,))
 
     def _log(self, root: Path) -> tuple[Standing, tuple[Finding, ...]]:
         if root not in self._logs:
@@ -65,12 +66,27 @@ class Verification:
         return self._logs[root]
 
 
+def beside_logs(
+    reports: Iterable[Report], asked: Iterable[Path], *, level: Level
+) -> list[Report]:
+    """Judge bags beside their logs; last come those that are gone from where one asked.
+
+    Raises StorageError where a log can't be read.
+    """
+    archives = Verification()
+    judged = [archives.of(one) for one in reports]
+    for folder in asked:
+        judged += archives.missing(folder, level=level)
+    return judged
+
+
 def archive_of(bag: Path) -> Path | None:
     """Find the archive that a bag stands in, at its place; None for any other bag."""
     if len(bag.parents) < 3 or not YEAR.fullmatch(bag.parent.name):  # noqa: PLR2004
         return None
     root = bag.parents[2]
-    return root if (root / OWN / "custody.jsonl").is_file() else None
+    is_kept = bag.is_dir() and (root / OWN / "custody.jsonl").is_file()
+    return root if is_kept else None
 
 
 def _with(report: Report, found: tuple[Finding, ...]) -> Report:
