@@ -632,6 +632,27 @@ def test_roots_of_ones_own_are_trusted(says, place, authority):
         assert trusted.json["sources"][0]["verdict"] == "captured"
 
 
+def test_a_certificate_that_fails_is_kept_as_suspect_where_the_manifest_says(
+    says, place, authority
+):
+    tls = authority.server("other.example")
+    with Origin(dict(PAGES), tls=tls) as origin:
+        rule = ("--connect-to", f"one.example:443:127.0.0.1:{origin.port}")
+        (place / "record.yaml").write_text(
+            "version: 1\nid: record\ndefaults: {retries: 0, delay: 0s, robots: ignore}\n"
+            "sources:\n  page: {url: 'https://one.example/page', tls: record}\n"
+        )
+        roots = ("--cacert", str(authority.path))
+        done = says("run", "record.yaml", "--json", *roots, *rule)
+    (source,) = done.json["sources"]
+    assert (source["verdict"], source["reasons"]) == ("suspect", ["tls-invalid"])
+    assert done.status == 6
+    assert says("verify", "archive").status == 0
+    told = [json.loads(one.read_text()) for one in place.rglob("capture.json")]
+    (connection,) = next(one for one in told if one["job"] == "record")["connections"]
+    assert connection["error"] == "HOSTNAME_MISMATCH"
+
+
 def test_a_second_run_on_a_held_archive_names_the_holder(says, site, place):
     asked, may_go = threading.Event(), threading.Event()
 

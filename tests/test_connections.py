@@ -5,8 +5,10 @@ import json
 import shutil
 import ssl
 import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import samples
@@ -42,6 +44,7 @@ from pipeline.packaging.story import capture_json
 LOG = bytes(range(32))
 MOMENT = datetime(2026, 9, 1, 12, 30, 0, 250_000, tzinfo=UTC)
 MILLISECONDS = round(MOMENT.timestamp() * 1000)
+ROOT = Path(__file__).parents[1]
 WARC_PATH = "data/objects/capture.warc.gz"
 PAGE = answer(
     b"<title>A</title><p>words that stand here<img src=/a.gif><img src=/b.gif>"
@@ -379,6 +382,13 @@ def test_robots_txt_behind_a_bad_certificate_is_asked_with_leave(visited, pki):
 
 
 # --------------------------------------------------------------- a stranger's certificate
+
+
+def test_plain_http_never_loads_cryptography():
+    script = (
+        "import sys, pipeline.capture.visit; sys.exit('cryptography' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
 
 
 def test_what_is_no_certificate_has_a_digest_and_nothing_else():

@@ -9,7 +9,7 @@ from pki import DER, Pki
 
 from pipeline.capture.address import ConnectTo, Policy
 from pipeline.capture.net import Order, Patience
-from pipeline.capture.tls import ERRORS, PUBLIC, error_name, tls_context, told
+from pipeline.capture.tls import ANOTHER, ERRORS, PUBLIC, error_name, tls_context, told
 from pipeline.clock import SystemClock
 
 
@@ -211,6 +211,21 @@ def test_the_second_meeting_is_with_the_address_that_was_judged(network, tmp_pat
         order = Order(url=url, headers={}, folder=tmp_path, takes_invalid=True)
         assert door.fetch(order).message is not None
     assert dialled == ["127.0.0.1", "127.0.0.1"]
+
+
+def test_another_chain_at_the_second_meeting_is_said_to_be_one(meet, pki):
+    first, second = pki.self_signed(), pki.leaf()
+    shown = [pki.server(first), pki.server(second, pki.intermediate)]
+
+    class Fickle:
+        def wrap_socket(self, connection, **options):
+            return shown.pop(0).wrap_socket(connection, **options)
+
+    with Origin(pages(), tls=Fickle()) as site:
+        made = meet(site, takes_invalid=True).contact.handshake
+    assert made.error == "DEPTH_ZERO_SELF_SIGNED_CERT"  # and never taken for valid
+    assert made.detail == f"self-signed certificate; {ANOTHER}"
+    assert made.chain[0] == second.public_bytes(DER)
 
 
 def test_an_error_without_a_name_here_keeps_its_number():

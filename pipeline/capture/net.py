@@ -27,7 +27,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from pipeline.capture import address
-from pipeline.capture.tls import Handshake, Trust, told
+from pipeline.capture.tls import Handshake, InvalidError, Trust, shake_hands, told
 from pipeline.capture.wire import Message, Recording, Truncation
 from pipeline.clock import Clock
 from pipeline.errors import InterruptedRunError, UsageError
@@ -604,7 +604,7 @@ class Line:
         trust, failed = self._network.tls, None
         try:
             sock = self._shaken(plain, trust.verifying, order.patience)
-        except ssl.SSLCertVerificationError as error:
+        except InvalidError as error:
             if not order.takes_invalid:
                 raise self._no_tls(error) from error
             failed = error
@@ -626,17 +626,13 @@ class Line:
     ) -> ssl.SSLSocket:
         try:
             plain.settimeout(self._seconds_left(patience))
-            return context.wrap_socket(plain, server_hostname=self._host)
-        except ssl.SSLCertVerificationError:
-            plain.close()
-            raise
+            return shake_hands(plain, context, self._host)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             plain.close()
             raise self._no_tls(error) from error
 
     def _no_tls(self, error: Exception) -> UnreachableError:
-        why = getattr(error, "verify_message", "") or error
-        detail = f"no TLS connection with {self._host}: {why}"
+        detail = f"no TLS connection with {self._host}: {error}"
         return UnreachableError("tls", detail, self._contact)
 
 

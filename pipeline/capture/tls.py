@@ -18,6 +18,9 @@ from pipeline.errors import UsageError
 ALPN = ["http/1.1"]  # HTTP/2 frames have no WARC form
 PUBLIC = f"certifi {certifi.__version__}"
 CACERT = "--cacert"
+ANOTHER = "met again, the server showed another chain, which is the one kept"
+
+Chain = tuple[bytes, ...]  # DER, the leaf first
 
 # OpenSSL's names for what may be wrong with a chain (x509_vfy.h, X509_V_ERR_...).
 ERRORS = {
@@ -64,7 +67,7 @@ class Handshake:
     version: str  # as WARC-Protocol names it: tls/1.3
     cipher: str
     alpn: str  # "" where the server chose none
-    chain: tuple[bytes, ...]  # DER, as sent: the leaf first
+    chain: Chain  # as sent
     is_leaf_only: bool = False  # no more was to be had of this Python
     root: bytes = b""  # DER, where the chain was verified and Python tells
     trusted_by: str = ""
@@ -96,9 +99,38 @@ def tls_context(cacert: Path | None = None) -> Trust:
     return Trust(verifying=verifying, recording=recording, public=public)
 
 
-def told(
-    sock: ssl.SSLSocket, trust: Trust, failed: ssl.SSLCertVerificationError | None
-) -> Handshake:
+class InvalidError(Exception):
+    """A certificate failed its check: OpenSSL's word on it, and the chain it was."""
+
+    def __init__(self, error: ssl.SSLCertVerificationError, chain: Chain) -> None:
+        super().__init__(error.verify_message)
+        self.code = error.verify_code
+        self.detail = error.verify_message
+        self.chain = chain
+
+
+def shake_hands(
+    plain: socket.socket, context: ssl.SSLContext, host: str
+) -> ssl.SSLSocket:
+    """Shake hands over a connection, which is closed where that fails.
+
+    Raises InvalidError where the certificate fails, OSError or ValueError for the rest.
+    """
+    sock = context.wrap_socket(
+        plain, server_hostname=host, do_handshake_on_connect=False
+    )
+    try:
+        sock.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        with sock:  # which still knows what it was shown
+            raise InvalidError(error, _chain(sock, "get_unverified_chain")) from error
+    except (OSError, ValueError):
+        sock.close()
+        raise
+    return sock
+
+
+def told(sock: ssl.SSLSocket, trust: Trust, failed: InvalidError | None) -> Handshake:
     """Tell a handshake that was made, and why an earlier one with a check was not."""
     version, cipher = sock.version() or "", sock.cipher()
     chain = _chain(sock, "get_unverified_chain")
@@ -113,9 +145,15 @@ def told(
         is_leaf_only=not chain,
         root=root,
         trusted_by=trust.origin(root) if root else "",
-        error=error_name(failed.verify_code) if failed else "",
-        detail=failed.verify_message if failed else "",
+        error=error_name(failed.code) if failed else "",
+        detail=_detail(failed, chain) if failed else "",
     )
+
+
+def _detail(failed: InvalidError, chain: Chain) -> str:
+    """Say what failed, and whether it is what the content came with."""
+    is_same = failed.chain == chain
+    return failed.detail if is_same else f"{failed.detail}; {ANOTHER}"
 
 
 def error_name(code: int) -> str:
@@ -123,7 +161,7 @@ def error_name(code: int) -> str:
     return ERRORS.get(code, f"X509_V_ERR {code}")
 
 
-def _chain(sock: socket.socket, method: str) -> tuple[bytes, ...]:
+def _chain(sock: socket.socket, method: str) -> Chain:
     """Ask for a chain, DER, the leaf first; () where this Python has no way to.
 
     Public since Python 3.13 alone; since 3.10 the object beneath the socket knows it,
