@@ -23,6 +23,7 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     notary        a run's plan stamped, its bags sealed, the log told of it
     job           a run: one manifest in, bags out
     terminal      what a person sees on a terminal
+    report        a page that tells what a verification found
     newsroom      the built-in demo site on loopback
     demo          the main job on the newsroom, told step by step
     commands/     the commands, in families

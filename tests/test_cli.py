@@ -896,6 +896,19 @@ def test_a_bag_that_is_here_already_is_a_sentence(says, held):
 # ------------------------------------------------------------------------------ holdings
 
 
+def test_a_verification_is_written_as_a_page(says, place):
+    baggery.sound(place / "bag")
+    said = says("verify", "bag", "--html", "out.html", "--json")
+    assert (said.status, said.json["ok"]) == (0, True)
+    page = (place / "out.html").read_text("utf-8")
+    assert "1 bag, none invalid" in page
+    assert f"muniment {__version__}" in page
+    again = says("verify", "bag", "--html", "out.html")
+    assert again.status == 2
+    assert again.err == "muniment: out.html exists already; nothing was written\n"
+    assert (place / "out.html").read_text("utf-8") == page
+
+
 def test_a_second_opinion_stands_beside_ours(says, place):
     bag = baggery.sound(place / "bag")
     baggery.swap(bag, "bag-info.txt", b"Date: ", b"Date:")

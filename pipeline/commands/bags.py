@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline import terminal
+from pipeline import __version__, terminal
 from pipeline.commands.session import Session, command, existing
 from pipeline.errors import Exit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.handoff.export import Exported
+    from pipeline.packaging.opinion import Opinion
     from pipeline.packaging.parcel import Form
+    from pipeline.packaging.validate import Report
 
 LEVELS = ("oxum", "complete", "full")
 FORMS = ("tar", "tar.gz", "zip")
@@ -34,6 +38,7 @@ FORMS = ("tar", "tar.gz", "zip")
 @click.option(
     "--second-opinion", is_flag=True, help="Ask bagit, warcio and fastwarc as well."
 )
+@click.option("--html", metavar="OUT.html", help="Write a page to show or print.")
 @command
 def verify(
     session: Session,
@@ -42,35 +47,54 @@ def verify(
     level: str,
     profile: str | None,
     second_opinion: bool,
+    html: str | None,
 ) -> Exit:
     """Say what is wrong with bags: folders, folders of bags, tar, tar.gz, zip."""
-    from pipeline.holdings.verify import beside_logs  # noqa: PLC0415 - start-up time
+    from pipeline import report  # noqa: PLC0415 - start-up time
+    from pipeline.holdings.verify import beside_logs  # noqa: PLC0415 - likewise
     from pipeline.model import Level  # noqa: PLC0415 - likewise
     from pipeline.packaging import opinion, serial, validate  # noqa: PLC0415 - likewise
     from pipeline.packaging import profile as profiles  # noqa: PLC0415 - likewise
 
+    if html is not None:
+        report.require_free(Path(html))  # before hours of reading
     agreed = profiles.load(profile) if profile else None
     places = [existing(path) for path in paths]
-    reports = [
-        report
+    judged = [
+        one
         for place in places
-        for report in serial.judged(place, level=Level(level), profile=agreed)
+        for one in serial.judged(place, level=Level(level), profile=agreed)
     ]
-    heard = [opinion.opinions(one) if second_opinion else () for one in reports]
-    reports = [opinion.heard(*pair) for pair in zip(reports, heard, strict=True)]
+    heard = [opinion.opinions(one) if second_opinion else () for one in judged]
+    reports = [opinion.heard(*pair) for pair in zip(judged, heard, strict=True)]
     reports = beside_logs(reports, places, level=Level(level))
     heard += [()] * (len(reports) - len(heard))  # of bags that are gone
-    is_ok = bool(reports) and all(report.ok for report in reports)
+    is_ok = bool(reports) and all(one.ok for one in reports)
+    if html is not None:
+        write_page(Path(html), reports, heard)
     if session.json:
-        told = [validate.report_json(report) for report in reports]
-        for bag, opinions in zip(told, heard, strict=True) if second_opinion else ():
+        bags = [validate.report_json(one) for one in reports]
+        for bag, opinions in zip(bags, heard, strict=True) if second_opinion else ():
             bag["opinions"] = [opinion.opinion_json(one) for one in opinions]
-        terminal.say_json({"bags": told, "ok": is_ok})
+        terminal.say_json({"bags": bags, "ok": is_ok})
     else:
         terminal.reports(reports)
-        for report, opinions in zip(reports, heard, strict=True):
-            terminal.opinions(report, opinions)
+        for one, opinions in zip(reports, heard, strict=True):
+            terminal.opinions(one, opinions)
     return Exit.OK if is_ok else Exit.FIXITY
+
+
+def write_page(
+    out: Path, reports: "Sequence[Report]", heard: "Sequence[tuple[Opinion, ...]]"
+) -> None:
+    """Write what a verification found as a page."""
+    from pipeline import report  # noqa: PLC0415 - start-up time
+    from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
+
+    pairs = zip(reports, heard, strict=True)
+    told = [report.Judged(report=one, opinions=said) for one, said in pairs]
+    software = f"muniment {__version__}"
+    report.write(out, told, at=SystemClock().now(), software=software)
 
 
 @click.command()
