@@ -8,7 +8,6 @@ import random
 import secrets
 import time
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from threading import Event
 from typing import Protocol
@@ -92,6 +91,8 @@ def unstamp(text: str) -> datetime:
 
 def http_date(text: str) -> datetime | None:
     """Read a ``Date`` header (RFC 9110 5.6.7); None for what is no date."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - start-up time
+
     try:
         moment = parsedate_to_datetime(text)
         return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)

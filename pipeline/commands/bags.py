@@ -50,14 +50,13 @@ def verify(
     html: str | None,
 ) -> Exit:
     """Say what is wrong with bags: folders, folders of bags, tar, tar.gz, zip."""
-    from pipeline import report  # noqa: PLC0415 - start-up time
-    from pipeline.holdings.verify import beside_logs  # noqa: PLC0415 - likewise
+    from pipeline.holdings.verify import beside_logs  # noqa: PLC0415 - start-up time
     from pipeline.model import Level  # noqa: PLC0415 - likewise
-    from pipeline.packaging import opinion, serial, validate  # noqa: PLC0415 - likewise
     from pipeline.packaging import profile as profiles  # noqa: PLC0415 - likewise
+    from pipeline.packaging import serial, validate  # noqa: PLC0415 - likewise
 
     if html is not None:
-        report.require_free(Path(html))  # before hours of reading
+        require_free(Path(html))  # before hours of reading
     agreed = profiles.load(profile) if profile else None
     places = [existing(path) for path in paths]
     judged = [
@@ -65,8 +64,7 @@ def verify(
         for place in places
         for one in serial.judged(place, level=Level(level), profile=agreed)
     ]
-    heard = [opinion.opinions(one) if second_opinion else () for one in judged]
-    reports = [opinion.heard(*pair) for pair in zip(judged, heard, strict=True)]
+    reports, heard = asked(judged) if second_opinion else (judged, [()] * len(judged))
     reports = beside_logs(reports, places, level=Level(level))
     heard += [()] * (len(reports) - len(heard))  # of bags that are gone
     is_ok = bool(reports) and all(one.ok for one in reports)
@@ -74,14 +72,42 @@ def verify(
         write_page(Path(html), reports, heard)
     if session.json:
         bags = [validate.report_json(one) for one in reports]
-        for bag, opinions in zip(bags, heard, strict=True) if second_opinion else ():
-            bag["opinions"] = [opinion.opinion_json(one) for one in opinions]
+        if second_opinion:
+            add_opinions(bags, heard)
         terminal.say_json({"bags": bags, "ok": is_ok})
     else:
         terminal.reports(reports)
         for one, opinions in zip(reports, heard, strict=True):
             terminal.opinions(one, opinions)
     return Exit.OK if is_ok else Exit.FIXITY
+
+
+def asked(
+    judged: "list[Report]",
+) -> "tuple[list[Report], list[tuple[Opinion, ...]]]":
+    """Ask the other readers of bags and WARCs, and weigh what they say."""
+    from pipeline.packaging import opinion  # noqa: PLC0415 - start-up time
+
+    heard = [opinion.opinions(one) for one in judged]
+    pairs = zip(judged, heard, strict=True)
+    return [opinion.heard(*pair) for pair in pairs], heard
+
+
+def add_opinions(
+    bags: list[dict[str, object]], heard: "Sequence[tuple[Opinion, ...]]"
+) -> None:
+    """Tell beside each bag what others say of it."""
+    from pipeline.packaging.opinion import opinion_json  # noqa: PLC0415 - start-up time
+
+    for bag, opinions in zip(bags, heard, strict=True):
+        bag["opinions"] = [opinion_json(one) for one in opinions]
+
+
+def require_free(out: Path) -> None:
+    """Refuse to write a page over what stands there. Raises UsageError."""
+    from pipeline import report  # noqa: PLC0415 - start-up time
+
+    report.require_free(out)
 
 
 def write_page(
