@@ -18,7 +18,7 @@ from pipeline.holdings.custody import LIMIT, Act, Entry, parse_line
 from pipeline.holdings.merkle import Frontier, Head, head_json, leaf_of
 from pipeline.holdings.note import Verifier, signers
 from pipeline.holdings.room import Room, told
-from pipeline.model import Finding, Severity
+from pipeline.model import Digest, Finding, Severity
 
 MOST = 20  # findings of one code; the rest are counted
 CLAUSE = "archive/README.md, the custody log"
@@ -53,14 +53,14 @@ def finding(
 class Standing:
     """Where the log, read so far, says that bags stand."""
 
-    kept: dict[str, Entry] = field(default_factory=dict)  # the last coming, by path
+    kept: dict[str, tuple[Digest, ...]] = field(default_factory=dict)  # by path
     aside: set[str] = field(default_factory=set)  # paths whose bag was set aside since
     _path: dict[str, str] = field(default_factory=dict)  # of a bag, by its id
 
     def take(self, entry: Entry) -> None:
         """Take in the next line."""
         if entry.act in {Act.ACCESSION, Act.RECOVERY}:
-            self.kept[entry.path] = entry
+            self.kept[entry.path] = entry.tagmanifests
             self._path[entry.bag] = entry.path
             self.aside.discard(entry.path)
         elif entry.act is Act.QUARANTINE and entry.bag in self._path:

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.fixity import Digester
-from pipeline.holdings.custody import Entry
 from pipeline.holdings.ledger import Standing, finding, standing_of, unlogged
 from pipeline.holdings.room import OWN, YEAR
 from pipeline.model import Digest, Finding, Level, Severity
@@ -102,12 +101,14 @@ def _unreadable(damage: tuple[Finding, ...]) -> Finding:
     return finding(first.code, "", message)
 
 
-def _against(bag: Path, path: str, entry: Entry | None) -> Iterator[Finding]:
+def _against(
+    bag: Path, path: str, logged: tuple[Digest, ...] | None
+) -> Iterator[Finding]:
     """Compare a bag with the line of the log that tells how it came here."""
-    if entry is None:
+    if logged is None:
         yield replace(unlogged(path), path="")
         return
-    for digest in entry.tagmanifests:
+    for digest in logged:
         name = f"tagmanifest-{digest.algorithm}.txt"
         try:
             found = str(_digest(bag / name, digest.algorithm))

@@ -24,11 +24,13 @@ from typing import NoReturn
 import baggage
 import benches
 import figures
+import logbook
 from contest import MB, Bench, play
 from origin import Origin, nginx, serve
 
 BUDGET = 180.0  # seconds for the rounds of one bench
-NAMES = ("page-3000", "body-300", "start", *baggage.BENCHES)
+PLACED = {**baggage.BENCHES, "log-100000": logbook.bench}
+NAMES = ("page-3000", "body-300", "start", *PLACED)
 QUICK = benches.Sizes(
     requisites=300,
     body=30 * MB,
@@ -53,7 +55,7 @@ def prepared(
                 yield benches.body(origin)
     if "start" in names:
         yield benches.start(home)
-    for name, made in baggage.BENCHES.items():
+    for name, made in PLACED.items():
         if name in names:
             place = home / name
             place.mkdir()
