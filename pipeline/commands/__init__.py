@@ -1,7 +1,10 @@
 """The commands, in families: each parses, calls one function, prints.
 
     session       what every command is told, and how one is made
-    bags          verify, export, receive: bags in folders and in files
+    manifests     check, schema, plan, run
+    holdings      list, show, catalogue
+    bags          verify, export, receive, bag: bags in folders and in files
+    beginnings    demo, init, config
     custody       log verify, checkpoint, prove, consistency
 
 A module imports only what stands above it, here and in ``pipeline``. What only some

@@ -1,4 +1,4 @@
-"""Bags in folders and in files: verified, handed out, taken in."""
+"""Bags in folders and in files: made, verified, handed out, taken in."""
 
 from contextlib import closing
 from pathlib import Path
@@ -8,7 +8,7 @@ import click
 
 from pipeline import __version__, terminal
 from pipeline.commands.session import Session, command, existing
-from pipeline.errors import Exit
+from pipeline.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,3 +197,35 @@ def receive(session: Session, files: tuple[str, ...], job: str | None) -> Exit:
     if session.json:
         terminal.say_json({"received": told, "ok": exits <= {Exit.OK}})
     return max(exits)
+
+
+@click.command(name="bag")
+@click.argument("folder", metavar="DIR")
+@click.option("--into", required=True, metavar="NEW", help="The bag to be made.")
+@click.option("--info", multiple=True, metavar="KEY=VALUE", help="A line of bag-info.")
+@command
+def make_bag(session: Session, folder: str, into: str, info: tuple[str, ...]) -> None:
+    """Make a bag from a folder; the folder is not touched."""
+    from pipeline.packaging import bag  # noqa: PLC0415 - start-up time
+
+    pairs = tuple(pair(text) for text in info)
+    made = bag.make(Path(folder), Path(into), info=pairs, note=terminal.remark)
+    told = {
+        "path": str(made.path.absolute()),
+        "files": made.files,
+        "bytes": made.size,
+        "tagmanifest": {d.algorithm: d.hex for d in made.tagmanifests},
+    }
+    if session.json:
+        terminal.say_json(told)
+    else:
+        told_size = terminal.size(made.files, made.size)
+        terminal.say(terminal.line(f"{made.path}: {told_size}"))
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Read KEY=VALUE. Raises UsageError."""
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise UsageError(f"--info {text}: expected KEY=VALUE")
+    return key, value

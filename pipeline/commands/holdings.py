@@ -1,0 +1,94 @@
+"""What the archive holds: listed, shown, indexed anew."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline import terminal
+from pipeline.clock import stamp
+from pipeline.commands.session import Session, command
+from pipeline.errors import FixityError
+
+
+@click.command(name="list")
+@click.argument("job", required=False)
+@command
+def list_bags(session: Session, job: str | None) -> None:
+    """List the captures that the archive holds, of one job or of all."""
+    with closing(session.catalogue()) as catalogue:
+        held = [one for one in catalogue.bags(job=job) if one.source]
+        captures = {one.bag: one for one in catalogue.captures(job=job)}
+    rows = [
+        (
+            stamp(one.at) if one.at else "",
+            one.job,
+            one.source,
+            captures[one.bag.id].verdict,
+            ", ".join(captures[one.bag.id].reasons),
+            one.bag.path,
+        )
+        for one in held
+        if one.bag.id in captures
+    ]
+    columns = ("captured_at", "job", "source", "verdict", "reasons", "path")
+    if session.json:
+        told = [dict(zip(columns, map(str, row), strict=True)) for row in rows]
+        terminal.say_json({"captures": told})
+    else:
+        terminal.table(columns, rows)
+
+
+@click.command()
+@click.argument("name", metavar="BAG|SOURCE|RUN")
+@command
+def show(session: Session, name: str) -> None:
+    """Show a bag, the last bag of a source, or what a run made."""
+    with closing(session.catalogue()) as catalogue:
+        found = catalogue.find(name)
+    if found.sort == "run":
+        paths = [str(one.bag.path) for one in found.bags]
+        told: dict[str, Any] = {"run": found.id, "bags": paths}
+    else:
+        path = found.bags[-1].bag.path
+        told = {"path": str(path), **story_of(path)}
+    if session.json:
+        terminal.say_json(told)
+    else:
+        terminal.story(told)
+
+
+@click.group()
+def catalogue() -> None:
+    """Tend the index, which can always be made anew."""
+
+
+@catalogue.command()
+@command
+def rebuild(session: Session) -> None:
+    """Make the catalogue anew from the bags and the log."""
+    session.holdings()
+    with closing(session.store()) as store:
+        problems = store.rebuild()
+        count = len(store.catalogue.bags())
+    if session.json:
+        terminal.say_json({"bags": count, "problems": list(problems)})
+        return
+    for sentence in problems:
+        terminal.say(terminal.line(sentence))
+    terminal.say(f"the catalogue lists {terminal.counted(count, 'bag')}")
+
+
+def story_of(bag: Path) -> dict[str, Any]:
+    """Read what a bag tells of itself. Raises FixityError where it tells nothing."""
+    for name in ("capture.json", "run.json"):
+        file = bag / "data" / "metadata" / name
+        try:
+            if file.is_file():
+                story: dict[str, Any] = json.loads(file.read_bytes())
+                return story
+        except ValueError as error:
+            raise FixityError(f"{file}: expected JSON, found {error}") from error
+    raise FixityError(f"{bag}: neither capture.json nor run.json is in it")
