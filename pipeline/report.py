@@ -302,7 +302,7 @@ def _opinions(told: Iterable[Opinion]) -> Iterator[str]:
     for one in told:
         reader = text(f"{one.peer} {one.version}".rstrip())
         yield (
-            f'<tr><td class="word">{reader}</td><td>{one.verdict}</td>'
+            f'<tr><td class="word">{reader}</td><td class="code">{one.verdict}</td>'
             f'<td class="name">{_name(one.path) or "the bag"}</td>'
             f'<td class="found">{text(one.difference)}</td></tr>\n'
         )
