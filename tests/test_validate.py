@@ -12,15 +12,19 @@ from pathlib import Path
 
 import defects
 import pytest
-from baggery import ALGORITHMS, FILES, append, line, put, seal, sound, swap
+from baggery import ALGORITHMS, FILES, INFO, TAGS, append, line, put, seal, sound, swap
 from defects import CASES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import StorageError
 from pipeline.model import Level, Severity
-from pipeline.packaging import listing
+from pipeline.packaging import listing, walk
+from pipeline.packaging import tree as tree_module
+from pipeline.packaging.parcel import Form
+from pipeline.packaging.profile import parse
 from pipeline.packaging.rules import BAG, METADATA
+from pipeline.packaging.serial import validate_serial, write
 from pipeline.packaging.validate import Report, find_bags, report_json, validate
 
 SHARED = Path(os.environ.get("MUNIMENT_SHARED", Path(__file__).parents[2] / "shared"))
@@ -308,6 +312,75 @@ def test_a_missing_name_beside_an_unlisted_one_of_no_kin_is_missing(tmp_path):
 
 
 # ----------------------------------------------------------------------------- levels
+
+
+def agreed(**rules):
+    about = {
+        "BagIt-Profile-Identifier": "urn:example:profile",
+        "Version": "1",
+        "Source-Organization": "Example",
+        "External-Description": "Example",
+        "BagIt-Profile-Version": "1.4.0",
+    }
+    told = {"BagIt-Profile-Info": about, "Accept-BagIt-Version": ["1.0"], **rules}
+    return parse(json.dumps(told).encode(), name="example")
+
+
+NAMED = INFO + b"BagIt-Profile-Identifier: urn:example:profile\n"
+NOTES = {"Other-Info": [{"Notes": {"Title": {"required": True}}}]}
+PROFILES = {
+    "nothing it does not want": ({}, {}, ""),
+    "a tag file with rules": (NOTES, {b"notes.txt": b"Title: Letters\n"}, ""),
+    "a tag file that lacks a label": (NOTES, {b"notes.txt": b"Titel: x\n"}, "profile-bag-info-required"),
+    "a tag file that is absent": (NOTES, {}, ""),
+    "a label": ({"Bag-Info": {"Contact-Name": {"required": True}}}, {}, "profile-bag-info-required"),
+    "a tag file": ({"Tag-Files-Allowed": ["x"]}, {}, "profile-tag-file-allowed"),
+    "a payload file": ({"Payload-Files-Allowed": ["data/*.txt"]}, {}, "profile-payload-allowed"),
+    "a folder in the payload": ({"Payload-Files-Required": ["data/photos/"]}, {}, ""),
+    "a manifest": ({"Manifests-Required": ["md5"]}, {}, "profile-manifest-required"),
+    "a tag manifest": ({"Tag-Manifests-Required": ["md5"]}, {}, "profile-tag-manifest-required"),
+    "one file": ({"Serialization": "required", "Accept-Serialization": ["application/zip"]}, {}, "profile-serialization"),
+    "no fetch.txt": ({"Allow-Fetch.txt": False}, {b"fetch.txt": b"https://example.org/x - data/letter.txt\n"}, "profile-fetch-allowed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("level", Level)
+@pytest.mark.parametrize(("rules", "tags", "code"), PROFILES.values(), ids=PROFILES)
+def test_a_bag_is_held_to_a_profile_at_every_level(tmp_path, rules, tags, code, level):
+    bag = sound(tmp_path / "bag", info=NAMED, tags=TAGS | tags)
+    assert errors(validate(bag, profile=agreed(**rules), level=level)) == {
+        *code.split()
+    }
+
+
+def test_what_is_still_to_be_fetched_counts_for_a_profile(tmp_path):
+    bag = sound(tmp_path / "bag", info=NAMED)
+    put(bag, b"fetch.txt", b"https://example.org/x - data/letter.txt\n")
+    seal(bag)
+    (bag / "data/letter.txt").unlink()
+    profile = agreed(**{"Payload-Files-Required": ["data/letter.txt"]})
+    assert "profile-payload-required" not in errors(validate(bag, profile=profile))
+
+
+def test_what_an_archive_file_is_counts_for_a_profile(tmp_path):
+    write(sound(tmp_path / "bag", info=NAMED), tmp_path / "bag.tar", Form.TAR)
+    wanted = {"Serialization": "required", "Accept-Serialization": ["application/zip"]}
+    found = validate_serial(tmp_path / "bag.tar", profile=agreed(**wanted))
+    assert errors(found) == {"profile-accept-serialization"}
+
+
+def test_twins_are_told_in_one_order_whatever_the_folder_says(tmp_path, monkeypatch):
+    names = (b"data/a", b"data/A", "data/Zoe\u0308".encode(), "data/Zo\u00eb".encode())
+    bag = sound(tmp_path / "bag", files=dict.fromkeys(names, b"x"))
+    expected = validate(bag).findings
+    there = walk.walk
+
+    def backwards(root):
+        return reversed([*there(root)])
+
+    monkeypatch.setattr(tree_module, "walk", backwards)
+    assert validate(bag).findings == expected
+    assert [one.path for one in expected if one.code == "case-collision"] == ["data/a"]
 
 
 def test_level_oxum_counts_and_reads_no_manifest(tmp_path):
