@@ -33,9 +33,12 @@ ERRORS = {
     20: "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
     21: "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
     22: "CERT_CHAIN_TOO_LONG",
-    24: "INVALID_CA",
+    23: "CERT_REVOKED",
+    24: "NO_ISSUER_PUBLIC_KEY",
     25: "PATH_LENGTH_EXCEEDED",
     26: "INVALID_PURPOSE",
+    27: "CERT_UNTRUSTED",
+    28: "CERT_REJECTED",
     34: "UNHANDLED_CRITICAL_EXTENSION",
     47: "PERMITTED_VIOLATION",
     48: "EXCLUDED_VIOLATION",
@@ -44,6 +47,9 @@ ERRORS = {
     66: "EE_KEY_TOO_SMALL",
     67: "CA_KEY_TOO_SMALL",
     68: "CA_MD_TOO_WEAK",
+    79: "INVALID_CA",
+    85: "MISSING_AUTHORITY_KEY_IDENTIFIER",
+    86: "MISSING_SUBJECT_KEY_IDENTIFIER",
 }
 
 
@@ -81,6 +87,8 @@ def tls_context(cacert: Path | None = None) -> Trust:
     Raises UsageError where the file holds no certificate.
     """
     verifying = ssl.create_default_context(cafile=certifi.where())
+    # Python 3.13 became stricter than servers are; one certificate, one result
+    verifying.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST
     public = None
     if cacert is not None:
         public = frozenset(verifying.get_ca_certs(binary_form=True))
