@@ -163,6 +163,7 @@ def _exchange(one: Exchange) -> dict[str, Json]:
         "dns": list(one.dns),
         "protocols": list(one.protocols),
         "cipher": one.cipher,
+        "date": stamp(one.date) if one.date else None,
         "media_type": readable(one.media_type),
         "location": readable(one.location),
         "referrer": readable(one.referrer),
