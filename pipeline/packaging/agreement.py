@@ -6,7 +6,6 @@ changed meanwhile or cannot be read is a finding.
 
 import sys
 from collections.abc import Callable, Iterator
-from itertools import repeat
 
 from pipeline.packaging.completeness import Holdings
 from pipeline.packaging.contents import PAYLOAD, WHOLE, Column
@@ -63,12 +62,13 @@ def _columns(held: Holdings, row: int) -> list[Column]:
 def _agrees(held: Holdings, outcome: Outcome) -> bool:
     """Tell at once what is true of nearly all files."""
     row, size, digests = outcome[:3]
-    columns = [one for one in held.columns if one.states[row] == WHOLE]
-    return (
-        size == held.inventory.sizes[row]
-        and len(digests) == len(columns)
-        and all(map(Column.has, columns, repeat(row), digests))
-    )
+    if size != held.inventory.sizes[row]:
+        return False
+    left = iter(digests)
+    for column in held.columns:
+        if column.states[row] == WHOLE and not column.has(row, next(left, b"?")):
+            return False
+    return next(left, None) is None
 
 
 def _say_failed(held: Holdings, outcome: Outcome, verdicts: Verdicts) -> None:

@@ -11,14 +11,15 @@ import errno
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from enum import StrEnum
+from functools import cache
 from itertools import chain, cycle
 from mmap import mmap
 from threading import Lock
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from pipeline.fixity import Hash
 from pipeline.packaging.walk import (
@@ -122,13 +123,18 @@ def _small(root: int, jobs: Iterable[Job]) -> Iterator[Outcome]:
                 yield _failed(job, error)
 
 
+@cache
+def _makers(hashes: tuple[str, ...]) -> tuple[Callable[[bytes], Any], ...]:
+    return tuple(getattr(hashlib, one) for one in hashes)
+
+
 def _small_one(folder: int, name: bytes, job: Job) -> Outcome:
     descriptor = open_file(folder, name)
     try:
         data = os.read(descriptor, job.size + 1)  # a buffer no larger than it needs
         if len(data) <= job.size:
-            digests = [getattr(hashlib, one)(data).digest() for one in job.hashes]
-            return Outcome(job.row, len(data), tuple(digests))
+            digests = tuple([make(data).digest() for make in _makers(job.hashes)])
+            return Outcome(job.row, len(data), digests)
         return _streamed(job, chain((data,), chunks(descriptor)))  # it grew meanwhile
     finally:
         os.close(descriptor)
