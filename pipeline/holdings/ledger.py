@@ -66,10 +66,11 @@ class Standing:
         elif entry.act is Act.QUARANTINE and entry.bag in self._path:
             self.aside.add(self._path[entry.bag])
 
-    def missing(self, root: Path) -> Iterator[str]:
+    def missing(self, root: Path, *, below: Path) -> Iterator[str]:
         """Yield the paths, in order, where a bag should stand and does not."""
         for path in sorted(self.kept.keys() - self.aside):
-            if not (root / path).is_dir():
+            place = root / path
+            if place.is_relative_to(below) and not place.is_dir():
                 yield path
 
 
@@ -169,7 +170,7 @@ def _bounded(findings: Iterable[Finding]) -> Iterator[Finding]:
 def _beside_bags(
     room: Room, standing: Standing, here: Iterable[str]
 ) -> Iterator[Finding]:
-    for path in standing.missing(room.root):
+    for path in standing.missing(room.root, below=room.root):
         yield finding(
             "ledger-missing-bag",
             path,

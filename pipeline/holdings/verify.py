@@ -46,18 +46,19 @@ class Verification:
     def missing(self, folder: Path, *, level: Level) -> Iterator[Report]:
         """Yield a report on each bag that should stand in a folder and is not there."""
         asked = folder.absolute()
+        if archive_of(asked):  # a bag, and there
+            return
         for root in (asked, *asked.parents):
             if (root / OWN / "custody.jsonl").is_file():
-                for path in self._log(root)[0].missing(root):
-                    if (root / path).is_relative_to(asked):
-                        gone = finding(
-                            "ledger-missing-bag",
-                            "",
-                            f"the log says that {path} is kept, and it is not there; "
-                            "bring it back from a copy",
-                        )
-                        report = Report(path=root / path, level=level)
-                        yield replace(report, findings=(gone,))
+                for path in self._log(root)[0].missing(root, below=asked):
+                    gone = finding(
+                        "ledger-missing-bag",
+                        "",
+                        f"the log says that {path} is kept, and it is not there; "
+                        "bring it back from a copy",
+                    )
+                    report = Report(path=root / path, level=level)
+                    yield replace(report, findings=(gone,))
 
     def _log(self, root: Path) -> tuple[Standing, tuple[Finding, ...]]:
         if root not in self._logs:
