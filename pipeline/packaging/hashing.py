@@ -33,6 +33,8 @@ from pipeline.packaging.walk import (
 
 LARGE = 1 << 20  # bytes from which a file is worth threads
 _PIECE = 1 << 21  # bytes read and hashed at a time; smaller hand over too often
+_SMALLEST_PIECE = 1 << 17
+_PIECES = 64  # of a file, at the least
 _BUFFERS = 4  # pieces of a file in memory
 CORES = len(os.sched_getaffinity(0))
 
@@ -155,7 +157,7 @@ def _large(root: int, job: Job, crowd: _Crowd) -> Outcome:
     try:
         with crowd, file_beneath(root, job.path) as descriptor, _Lanes(hashes) as lanes:
             size = 0
-            for piece in _pieces(descriptor):
+            for piece in _pieces(descriptor, job.size):
                 lanes.update(piece, apart=not crowd.is_full)
                 size += len(piece)
     except OSError as error:
@@ -199,12 +201,13 @@ class _Lanes:
             one.shutdown()
 
 
-def _pieces(descriptor: int) -> Iterator[memoryview]:
-    """Yield the pieces of a file, in a few buffers by turns.
+def _pieces(descriptor: int, size: int) -> Iterator[memoryview]:
+    """Yield the pieces of a file, in a few buffers by turns; a small file has small ones.
 
     The buffers are whole pages: the kernel copies four times slower to odd addresses.
     """
-    for buffer in cycle([memoryview(mmap(-1, _PIECE)) for _ in range(_BUFFERS)]):
+    piece = max(_SMALLEST_PIECE, min(size // _PIECES, _PIECE))
+    for buffer in cycle([memoryview(mmap(-1, piece)) for _ in range(_BUFFERS)]):
         filled = os.readv(descriptor, [buffer])
         if not filled:
             return
