@@ -20,7 +20,8 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
 
     plan          what a run will do, fixed before its first request (pure)
     outcome       what became of a run, as values, JSON and an exit status (pure)
-    notary        a run's plan stamped, its bags sealed, the log told of it
+    sealbook      the archive's view of seals: logged, read back, judged with the bag
+    notary        a run's plan stamped, its bags sealed
     job           a run: one manifest in, bags out
     terminal      what a person sees on a terminal
     report        a page that tells what a verification found

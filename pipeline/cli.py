@@ -13,7 +13,14 @@ from collections.abc import Sequence
 import click
 
 from pipeline import __version__, terminal
-from pipeline.commands import bags, beginnings, custody, holdings, manifests
+from pipeline.commands import (
+    bags,
+    beginnings,
+    custody,
+    evidence,
+    holdings,
+    manifests,
+)
 from pipeline.commands.session import Session, command
 from pipeline.errors import (
     Exit,
@@ -66,6 +73,8 @@ COMMANDS = (
     bags.export,
     bags.receive,
     bags.make_bag,
+    evidence.seal,
+    evidence.keys,
     custody.log,
     beginnings.demo,
     beginnings.init,

@@ -398,7 +398,7 @@ class _Run:
         )
         self.bags.append((made.id, str(path)))
         if seal is not None:
-            from pipeline.notary import record  # noqa: PLC0415 - loads cryptography
+            from pipeline.sealbook import record  # noqa: PLC0415 - loads cryptography
 
             record(self._store, seal, path=path, job=self._run.job, run=self._run.id)
         return replace(made, path=path)

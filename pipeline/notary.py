@@ -1,36 +1,31 @@
-"""The notary of a run: its plan stamped, its bags sealed, the log told of each token.
+"""The notary of a run: its plan stamped, its bags sealed.
 
-Sealing is done between packing and accession, on the coordinator. What was added is
-written into the custody log once the bag is kept, so that whatever is taken away again
-is missed: ``logged`` reads it back.
+Sealing is done between packing and accession, on the coordinator; a signature takes
+milliseconds, and an authority that fails once is not waited for again in the same run.
+Who seals, and whom they ask, comes from the configuration. What the archive makes of
+the seals, ``sealbook`` tells.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline import __version__
 from pipeline.capture.address import Policy
 from pipeline.clock import Clock, stamp
-from pipeline.config import Config, Timestamping
-from pipeline.errors import Exit, FixityError
+from pipeline.config import Config, Timestamping, own_folder
 from pipeline.fixity import digest_of
-from pipeline.holdings.custody import Act, Entry, Log
-from pipeline.holdings.store import Store
-from pipeline.model import Bag, Capture, Digest, Run, Verdict
+from pipeline.model import Bag, Capture, Run, Verdict
 from pipeline.packaging.provenance import SUBMISSION, Rendering
 from pipeline.packaging.rendering import Json
 from pipeline.packaging.story import environment_json
 from pipeline.plan import canonical
-from pipeline.sealing import keys, seal, shelf, token
-from pipeline.sealing.authority import Authorities, Refusal
+from pipeline.sealing import keys, seal, token
+from pipeline.sealing.authority import Authorities
 from pipeline.sealing.keys import Identity
-from pipeline.sealing.seal import Facts, Seal, Signing, State
+from pipeline.sealing.seal import Facts, Seal, Signing
 from pipeline.sealing.skew import median_skew
-from pipeline.sealing.statement import Statement, parse
 from pipeline.sealing.token import Authority
 
-SOFTWARE = f"Muniment {__version__}"
 MANY = 50  # bags of a run; beyond, the run's own bag alone is stamped
 COMMITMENT = f"{SUBMISSION}/commitment.json"
 QUERY, REPLY = "application/timestamp-query", "application/timestamp-reply"
@@ -51,7 +46,7 @@ def identity_of(
 
     Raises KeyFileError for a key that can't be used, StorageError where none is made.
     """
-    path = config.key or keys.default_path(environ, Path("~").expanduser())
+    path = config.key or own_folder(environ) / keys.FILE_NAME
     keys.require_apart(path, config.archive)
     if config.key is not None:  # a key that was named is never made up
         return keys.read(path), False
@@ -72,6 +67,24 @@ def authorities_of(
     rules = tuple(rule for rule in policy.connect_to if rule.host)
     door = replace(policy, connect_to=rules)
     return Authorities(found, policy=door, clock=clock, cacert=cacert)
+
+
+def notary_of(
+    config: Config,
+    policy: Policy,
+    *,
+    environ: Mapping[str, str],
+    clock: Clock,
+    cacert: Path | None = None,
+) -> "tuple[Notary, bool]":
+    """Appoint whoever the configuration names; say whether a machine key is new.
+
+    Raises UsageError, KeyFileError and StorageError, before anything is asked.
+    """
+    authorities = authorities_of(config, policy, clock, cacert)
+    identity, is_new = identity_of(config, environ, clock)
+    signing = Signing(identity=identity, authorities=authorities, clock=clock)
+    return Notary(signing=signing), is_new
 
 
 @dataclass(slots=True, kw_only=True)
@@ -189,84 +202,3 @@ def _skew(captures: Iterable[Capture]) -> dict[str, Json] | None:
     if skew is None:
         return None
     return {"median_skew_seconds": skew.seconds, "servers": skew.servers}
-
-
-# ----------------------------------------------------------------- the archive's view
-
-
-def record(store: Store, made: Seal, *, path: Path, job: str, run: str) -> None:
-    """Write a seal and each token that came into the custody log."""
-    place = path.relative_to(store.root).as_posix()
-    times = {one.token.authority: one.token.at for one in made.stamps}
-    for name, digest in made.files:
-        if not name.endswith((".p7s", ".tsr")):
-            continue  # the statement is bound by the signature, the rest by the token
-        authority = name.split(".")[1] if name.endswith(".tsr") else ""
-        said = (
-            f"{authority} {stamp(times[authority])}" if authority else str(made.signer)
-        )
-        store.record(
-            Entry(
-                act=Act.SEAL if made.number == 1 else Act.RENEWAL,
-                at=store.clock.now(),
-                bag=path.name,
-                job=job,
-                run=run,
-                path=f"{place}/{name}",
-                outcome=str(made.state),
-                software=SOFTWARE,
-                detail=f"{digest} {said}",
-            )
-        )
-
-
-def logged(log: Log) -> dict[str, dict[str, Digest]]:
-    """Read what the log says was added to bags, by path of the bag and name of file.
-
-    Raises FixityError for a log that is damaged.
-    """
-    found: dict[str, dict[str, Digest]] = {}
-    for one in log.read():
-        entry = one.entry
-        if entry.act in {Act.SEAL, Act.RENEWAL}:
-            bag, _, name = entry.path.rpartition("/")
-            try:
-                digest = Digest.parse(entry.detail.partition(" ")[0])
-            except ValueError:
-                continue
-            found.setdefault(bag, {})[name] = digest
-    return found
-
-
-def pending(bags: Iterable[Path]) -> tuple[Path, ...]:
-    """Find the bags with a seal whose tokens have not all come."""
-    return tuple(bag for bag in bags if any(_lacks(bag)))
-
-
-def _lacks(bag: Path) -> Iterable[str]:
-    held = shelf.read(bag)
-    for said in _statements(held):
-        for one in said.authorities:
-            if shelf.name_of(said.number, f"{one}.tsr") not in held.files:
-                yield one
-
-
-def _statements(held: shelf.Shelf) -> Iterable[Statement]:
-    for number in held.numbers():
-        try:
-            yield parse(held.files.get(shelf.name_of(number, "json"), b""))
-        except ValueError as error:
-            raise FixityError(
-                f"{held.path}: the statement of seal {number}: {error}; verify the bag"
-            ) from error
-
-
-def exit_of(seals: Iterable[Seal]) -> Exit:
-    """Tell the exit status that seals come to: 9 while a token is still to come."""
-    is_pending = any(one.state is State.PENDING for one in seals)
-    return Exit.RETRY if is_pending else Exit.OK
-
-
-def why(refusals: Iterable[Refusal]) -> str:
-    """Tell why tokens have not come, in one line."""
-    return "; ".join(f"{one.authority}: {one.reason}" for one in refusals)

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,6 +17,8 @@ from pipeline.errors import StorageError
 from pipeline.model import Capture, Change, Finding, Source, Verdict
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.progress import Progress as RichProgress
 
     from pipeline.handoff.receive import Received, Refused
@@ -267,13 +269,17 @@ def outcome(told: dict[str, Any]) -> None:
     say(line(f"{counts}; {bags} and the run's own: {told['run_bag']}"))
 
 
-def reports(judged: "Sequence[Report]") -> None:
-    """Print what was found, the invalid bags first."""
+def reports(
+    judged: "Sequence[Report]", seals: "Mapping[Path, str] | None" = None
+) -> None:
+    """Print what was found, the invalid bags first; ``seals`` tells of theirs."""
     for report in sorted(judged, key=lambda one: one.ok):
         files = f"{size(report.files, report.bytes)}, level {report.level}"
         word = "valid" if report.ok else "INVALID"
         say(line(f"{word}: {report.path} ({files})"))
         findings(report.findings)
+        if seals and report.path in seals:
+            say(f"    {line(seals[report.path])}")
     bad = sum(not report.ok for report in judged)
     if not judged:
         say("no bag was found there")

@@ -576,7 +576,9 @@ def test_a_run_prints_one_json_document(says, site):
     said = says("run", "good.yaml", "--json", *site)
     assert said.status == said.json["exit"] == 0
     run_bag = Path(said.json["run_bag"])
-    assert said.json == json.loads((run_bag / "data/metadata/run.json").read_bytes())
+    kept = json.loads((run_bag / "data/metadata/run.json").read_bytes())
+    assert said.json == kept | {"run_seal": said.json["run_seal"]}  # made after it
+    assert said.json["bags"][0]["seal"]["state"] == "untimestamped"
 
 
 def test_news_is_a_status_once(says, site):
@@ -1133,9 +1135,9 @@ def log_lines(archive: Path) -> Path:
 def test_a_run_leaves_a_log_that_is_sound_and_signed(says, held):
     said = says("log", "verify")
     assert said.status == 0
-    assert said.out == f"sound: {log_lines(held)} (3 lines, 1 checkpoint compared)\n"
+    assert said.out == f"sound: {log_lines(held)} (6 lines, 1 checkpoint compared)\n"
     told = says("log", "verify", "--json").json
-    assert (told["ok"], told["size"], told["findings"]) == (True, 3, [])
+    assert (told["ok"], told["size"], told["findings"]) == (True, 6, [])
 
 
 def test_a_log_that_was_changed_is_told_with_every_finding(says, held):
@@ -1148,7 +1150,7 @@ def test_a_log_that_was_changed_is_told_with_every_finding(says, held):
         "    error: ledger-gap: .muniment/custody.jsonl:2: number 7 stands" in said.out
     )
     assert (
-        "    error: ledger-fork: .muniment/checkpoints/00000003: the first 3 lines"
+        "    error: ledger-fork: .muniment/checkpoints/00000006: the first 6 lines"
         in said.out
     )
     told = says("log", "verify", "--json").json
@@ -1158,41 +1160,42 @@ def test_a_log_that_was_changed_is_told_with_every_finding(says, held):
 def test_a_checkpoint_is_printed_kept_and_written_where_one_asks(says, held, place):
     said = says("log", "checkpoint", "--out", "head.txt")
     assert said.status == 0
-    file = held / ".muniment/checkpoints/00000003"
+    file = held / ".muniment/checkpoints/00000006"
     assert said.out == file.read_text() == (place / "head.txt").read_text()
     assert (held / ".muniment/log.vkey").read_text().strip() in said.err
     assert says("log", "checkpoint", "--out", "head.txt").status == 3  # never replaced
     told = says("log", "checkpoint", "--json").json
-    assert (told["size"], told["checkpoint"]) == (3, file.read_text())
+    assert (told["size"], told["checkpoint"]) == (6, file.read_text())
 
 
 def test_a_checkpoint_kept_elsewhere_exposes_a_rollback(says, held, site):
     says("log", "checkpoint", "--out", "head.txt")
     assert says("log", "verify", "--since", "head.txt").status == 0
     own = log_lines(held)
-    own.write_bytes(b"".join(own.read_bytes().splitlines(keepends=True)[:-1]))
+    own.write_bytes(b"".join(own.read_bytes().splitlines(keepends=True)[:-2]))
     shutil.rmtree(held / ".muniment/checkpoints")
     (held / ".muniment/checkpoint").unlink()
     shutil.rmtree(next(held.glob("case/*/case_run_*")))
     assert says("log", "verify").status == 0
     said = says("log", "verify", "--since", "head.txt")
     assert said.status == 5
-    assert "ledger-rollback: head.txt: 3 lines were signed, the log has 2" in said.out
+    assert "ledger-rollback: head.txt: 6 lines were signed, the log has 4" in said.out
 
 
 def test_a_bag_is_proven_by_its_path_or_its_name(says, held):
     bag = bag_of(held, "page")
     told = says("log", "prove", str(bag)).json
     assert told == says("log", "prove", bag.name, "--json").json
-    (entry,) = told["entries"]
-    assert entry["line"] in log_lines(held).read_text()
+    accession, sealed = told["entries"]
+    assert accession["line"] in log_lines(held).read_text()
+    assert "seal-0001.json.p7s" in sealed["line"]
     assert says("log", "prove", "nobody").status == 2
 
 
 def test_the_log_is_proven_to_have_grown_or_not(says, held):
     newest = str(held / ".muniment/checkpoint")
     told = says("log", "consistency", "1", newest).json
-    assert (told["ok"], told["old"]["size"], told["new"]["size"]) == (True, 1, 3)
+    assert (told["ok"], told["old"]["size"], told["new"]["size"]) == (True, 1, 6)
     log_lines(held).write_bytes(
         log_lines(held).read_bytes().replace(b"case_", b"cose_")
     )

@@ -1,6 +1,7 @@
 """The commands, in families: each parses, calls one function, prints.
 
     session       what every command is told, and how one is made
+    evidence      seal, keys: who vouches for a bag, and since when
     manifests     check, schema, plan, run
     holdings      list, show, catalogue
     bags          verify, export, receive, bag: bags in folders and in files

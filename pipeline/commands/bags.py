@@ -2,11 +2,12 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline import __version__, terminal
+from pipeline.commands import evidence
 from pipeline.commands.session import Session, command, existing
 from pipeline.errors import Exit, UsageError
 
@@ -39,6 +40,7 @@ FORMS = ("tar", "tar.gz", "zip")
     "--second-opinion", is_flag=True, help="Ask bagit, warcio and fastwarc as well."
 )
 @click.option("--html", metavar="OUT.html", help="Write a page to show or print.")
+@evidence.demands
 @command
 def verify(
     session: Session,
@@ -48,6 +50,7 @@ def verify(
     profile: str | None,
     second_opinion: bool,
     html: str | None,
+    **demand: Any,
 ) -> Exit:
     """Say what is wrong with bags: folders, folders of bags, tar, tar.gz, zip."""
     from pipeline.holdings.verify import beside_logs  # noqa: PLC0415 - start-up time
@@ -64,6 +67,7 @@ def verify(
         for place in places
         for one in serial.judged(place, level=Level(level), profile=agreed)
     ]
+    judged, seals = evidence.assured(session, judged, **demand)
     reports, heard = asked(judged) if second_opinion else (judged, [()] * len(judged))
     reports = beside_logs(reports, places, level=Level(level))
     heard += [()] * (len(reports) - len(heard))  # of bags that are gone
@@ -74,9 +78,12 @@ def verify(
         bags = [validate.report_json(one) for one in reports]
         if second_opinion:
             add_opinions(bags, heard)
+        for bag, found in zip(bags, seals, strict=False):  # of those gone, none
+            bag["seals"] = found.told() if found else []
         terminal.say_json({"bags": bags, "ok": is_ok})
     else:
-        terminal.reports(reports)
+        pairs = zip(reports, seals, strict=False)
+        terminal.reports(reports, {one.path: s.sentence() for one, s in pairs if s})
         for one, opinions in zip(reports, heard, strict=True):
             terminal.opinions(one, opinions)
     return Exit.OK if is_ok else Exit.FIXITY

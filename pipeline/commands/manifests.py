@@ -2,12 +2,14 @@
 
 import os
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline import terminal
+from pipeline.commands import evidence
 from pipeline.commands.session import Session, command
 from pipeline.errors import Exit, PipelineError
 
@@ -179,10 +181,11 @@ def one_run(
     with (
         closing(job.network_for(read, order, SystemClock())) as network,
         closing(session.store()) as store,
+        closing(evidence.appointed(session.config(), order)) as notary,
     ):
         return job.run(
             read,
-            order=order,
+            order=replace(order, notary=notary),
             store=store,
             network=network,
             progress=progress,

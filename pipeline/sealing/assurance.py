@@ -51,6 +51,15 @@ CLAUSES = {
 }
 
 
+def finding(
+    code: str, path: str, message: str, *, severity: Severity = Severity.ERROR
+) -> Finding:
+    """Make a finding with the clause of its code."""
+    return Finding(
+        code=code, severity=severity, path=path, message=message, clause=CLAUSES[code]
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
     """What a verifier asks of the seals of a bag beyond that they are sound."""
@@ -177,15 +186,7 @@ class _Judgement:
     def say(
         self, code: str, path: str, message: str, weight: Severity = Severity.ERROR
     ) -> None:
-        self.findings.append(
-            Finding(
-                code=code,
-                severity=weight,
-                path=path,
-                message=message,
-                clause=CLAUSES[code],
-            )
-        )
+        self.findings.append(finding(code, path, message, severity=weight))
 
     # -------------------------------------------------------------- all seals
 

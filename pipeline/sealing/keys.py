@@ -8,7 +8,6 @@ and names no person. The key never lies below the archive, which is copied about
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -72,12 +71,6 @@ def is_machine(certificate: x509.Certificate) -> bool:
     """Tell whether a certificate says that it is a machine's own."""
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return any(one.value == MACHINE for one in names)
-
-
-def default_path(environ: Mapping[str, str], home: Path) -> Path:
-    """Tell where the key lies when no setting says (XDG Base Directory 0.8)."""
-    own = Path(environ.get("XDG_CONFIG_HOME", ""))
-    return (own if own.is_absolute() else home / ".config") / "muniment" / FILE_NAME
 
 
 def require_apart(path: Path, archive: Path) -> None:
