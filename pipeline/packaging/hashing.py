@@ -202,7 +202,7 @@ class _Lanes:
 
 
 def _pieces(descriptor: int, size: int) -> Iterator[memoryview]:
-    """Yield the pieces of a file, in a few buffers by turns; a small file has small ones.
+    """Yield the pieces of a file, in a few buffers by turns; small ones if it is small.
 
     The buffers are whole pages: the kernel copies four times slower to odd addresses.
     """
