@@ -19,6 +19,7 @@ import shelf
 from pipeline.disk import DISK, Disk
 from pipeline.errors import FixityError, LockedError, StorageError
 from pipeline.holdings.custody import Act, Entry
+from pipeline.holdings.merkle import leaf_of
 from pipeline.holdings.store import Store
 from pipeline.model import Accession, Verdict
 from pipeline.packaging.validate import validate
@@ -255,7 +256,7 @@ def test_a_fixity_check_is_written_into_the_log_and_found_again(held: Store) -> 
 
 def test_the_commands_of_the_archives_own_page_do_what_it_says(held: Store) -> None:
     page = (Path(__file__).parents[1] / "archive/README.md").read_text("utf-8")
-    check, look_up, *_ = re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
+    check, look_up, leaf = re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
     (bag,) = held.bags()
     place = bag.relative_to(held.root)
 
@@ -271,6 +272,8 @@ def test_the_commands_of_the_archives_own_page_do_what_it_says(held: Store) -> N
 
     assert "data/metadata/capture.json: OK" in said(check)
     assert f'"bag":"{FIRST.bag}"' in said(look_up)
+    (line,) = held.log.read()
+    assert said(leaf.replace("5p", "1p")).split()[0] == leaf_of(line.line).hex()
     (bag / "tagmanifest-sha512.txt").write_text("another\n")
     assert said(look_up) == ""
 
