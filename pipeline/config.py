@@ -60,6 +60,10 @@ contact = ""            # sent to web sites only where a manifest says identify:
 # Each authority says when, over the signature; roots are pinned here, never taken from
 # an answer: a PEM file, or "sha256:..." of one root in the installed certifi bundle.
 # [[seal.authority]]
+# name = "digicert"
+# url = "http://timestamp.digicert.com"
+# roots = "sha256:552f7bdcf1a7af9e6ce672017f4f12abf77240c78e761ac203d1d9d20ac89988"
+# [[seal.authority]]
 # name = "freetsa"
 # url = "https://freetsa.org/tsr"
 # roots = "roots/freetsa.pem"

@@ -267,6 +267,24 @@ def outcome(told: dict[str, Any]) -> None:
     say()
     bags = counted(len(paths), "bag")
     say(line(f"{counts}; {bags} and the run's own: {told['run_bag']}"))
+    if seal := told.get("run_seal"):
+        say(line(seal_line(seal, told["bags"])))
+
+
+def seal_line(seal: dict[str, Any], bags: Iterable[dict[str, Any]]) -> str:
+    """Tell who sealed a run, and whose word on the time it has or waits for."""
+    who = f"sealed by {seal['signer']}"
+    waiting = [one for bag in bags for one in bag.get("seal", {}).get("pending", ())]
+    waiting = [*waiting, *seal["pending"]]
+    if waiting:
+        why = "; ".join(
+            dict.fromkeys(f"{one['authority']}: {one['reason']}" for one in waiting)
+        )
+        return f"{who}; timestamps are pending ({why}); try: muniment seal --pending"
+    if seal["state"] == "untimestamped":
+        return f"{who}; time asserted by this machine only"
+    names = ", ".join(one["authority"] for one in seal["timestamps"])
+    return f"{who}; timestamped by {names}"
 
 
 def reports(
@@ -339,6 +357,9 @@ def examined(told: "Examined") -> None:
     findings(told.findings)
 
 
+ASSERTED = "time asserted by this machine only"
+
+
 def story(told: dict[str, Any]) -> None:
     """Print what a bag says of itself."""
     if "bags" in told and "verdict" not in told:
@@ -354,7 +375,8 @@ def story(told: dict[str, Any]) -> None:
         ("title", source["title"] or told["page_title"]),
         ("cited as", source["url"]),
         ("ended at", told["final_url"]),
-        ("captured", f"{told['started']} (time asserted by this machine only)"),
+        ("captured", f"{told['started']} ({told.get('basis') or ASSERTED})"),
+        ("seal", told.get("sealed", "")),
         ("verdict", " ".join([told["verdict"], *told["reasons"]])),
         ("in words", told["detail"]),
         ("kept", f"{counted(len(told['exchanges']), 'exchange')}, {requisites}"),

@@ -199,3 +199,25 @@ def test_whatever_is_said_it_stays_ascii_in_72_columns(text):
         run_readme(run_saying(text), packed_at=at(60)),
     ):
         assert max(len(line) for line in data.decode("ascii").splitlines()) <= 72
+
+
+def sealed(accession, *authorities):
+    run = replace(accession.run, signer="sha256:" + "ab" * 32, authorities=authorities)
+    return readme(replace(accession, run=run)).decode()
+
+
+def test_a_seal_is_checked_with_openssl_line_by_line():
+    page = sealed(ACCESSION)
+    assert "HOW TO CHECK ITS SEAL" in page
+    assert page.count("ab" * 16) == 2
+    assert "openssl cms -verify" in page
+    assert "openssl ts" not in page
+    assert "time asserted by this machine only" in page
+    assert max(map(len, page.splitlines())) <= 72
+
+
+def test_authorities_are_named_and_roots_never_come_from_the_bag():
+    page = " ".join(sealed(ACCESSION, "one", "two").split())
+    assert "asked of one, two" in page
+    assert "never from this bag" in page
+    assert "asserted by this machine only" not in page

@@ -225,6 +225,16 @@ def assured(
     return [report for report, _ in judged], [found for _, found in judged]
 
 
+def assurance_of(session: Session, bag: Path) -> "Assurance":
+    """Judge the seals of one bag, nothing else. Raises UsageError."""
+    from pipeline import notary  # noqa: PLC0415 - start-up time
+    from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
+    from pipeline.sealing import assurance  # noqa: PLC0415 - likewise
+
+    known = notary.trusted(session.config().authorities)
+    return assurance.judge(bag, authorities=known, now=SystemClock().now())
+
+
 def is_sealed(bag: Path) -> bool:
     """Tell quickly whether a bag has seals, or says that it should."""
     try:

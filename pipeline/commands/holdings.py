@@ -9,6 +9,7 @@ import click
 
 from pipeline import terminal
 from pipeline.clock import stamp
+from pipeline.commands import evidence
 from pipeline.commands.session import Session, command
 from pipeline.errors import FixityError
 
@@ -53,11 +54,23 @@ def show(session: Session, name: str) -> None:
         told: dict[str, Any] = {"run": found.id, "bags": paths}
     else:
         path = found.bags[-1].bag.path
-        told = {"path": str(path), **story_of(path)}
+        told = {"path": str(path), **story_of(path), **sealed(session, path)}
     if session.json:
         terminal.say_json(told)
     else:
         terminal.story(told)
+
+
+def sealed(session: Session, bag: Path) -> dict[str, Any]:
+    """Tell what the seals of a bag are worth by this machine's configuration."""
+    if not evidence.is_sealed(bag):
+        return {}
+    found = evidence.assurance_of(session, bag)
+    proofs = [proof for one in found.seals for proof in one.proofs]
+    told = {"sealed": found.sentence(), "seals": found.told()}
+    if proofs:
+        told["basis"] = "by this machine's clock; see the seal for others' word"
+    return told
 
 
 @click.group()

@@ -18,6 +18,7 @@ from pipeline.packaging.rendering import one_line
 
 WIDTH = 72
 ASSERTED = "(time asserted by this machine only)"
+STAMPED = "(by this machine; seal-0001.*.tsr, if here, say it by others)"
 ELSEWHERE = "(not in ASCII; see {})"
 CAPTURE_PATH = "data/metadata/capture.json"
 RUN_PATH = "data/metadata/run.json"
@@ -60,13 +61,21 @@ NOT_ASSERTED = (
         "That what the source says is true. A quote that was found shows that the "
         "words stand on the page, no more."
     ),
-    "That the times are right: they are asserted by this machine only.",
     (
         "That whoever ran the server is who the page says it is. Addresses and "
         "certificates are recorded as they were met, no more."
     ),
     "That another visitor, at another time or place, was shown the same.",
-    "Who packed this bag. The digests show that it is as it was packed.",
+)
+UNSTAMPED = "That the times are right: they are asserted by this machine only."
+STAMPABLE = (
+    "That the times of single acts are right: they are this machine's. A timestamp "
+    "shows that the whole bag stood at its time, and no more."
+)
+UNSIGNED = "Who packed this bag. The digests show that it is as it was packed."
+SIGNED = (
+    "That the name in the certificate is the name of whoever packed this bag. "
+    "Compare the fingerprint with one that you had from them."
 )
 
 
@@ -84,7 +93,7 @@ def readme(accession: Accession, *, algorithms: tuple[str, ...] = ALGORITHMS) ->
         "Reasons": ", ".join(capture.reasons),
         "Begun": stamp(capture.started),
         "Ended": stamp(capture.ended),
-        "": ASSERTED,
+        "": STAMPED if run.authorities else ASSERTED,
         "Kept by": _operator(run, CAPTURE_PATH),
         "Software": _ascii(run.software, CAPTURE_PATH),
     }
@@ -103,8 +112,9 @@ def readme(accession: Accession, *, algorithms: tuple[str, ...] = ALGORITHMS) ->
         "WHAT IS IN IT",
         _table({**files, **RECORDS}),
         *_checks(algorithms),
+        *_seals(run),
         *(_replay(capture.final_url or source.url) if WARC_PATH in files else ()),
-        *_limits(),
+        *_limits(run),
     )
 
 
@@ -123,7 +133,7 @@ def run_readme(
         "Document": _cited_by(run.document, RUN_PATH),
         "Begun": stamp(run.started),
         "Packed": stamp(packed_at),
-        "": ASSERTED,
+        "": STAMPED if run.authorities else ASSERTED,
         "Kept by": _operator(run, RUN_PATH),
         "Software": _ascii(run.software, RUN_PATH),
     }
@@ -139,7 +149,8 @@ def run_readme(
         "WHAT IS IN IT",
         _table({**kept, **RUN_RECORDS}),
         *_checks(algorithms),
-        *_limits(),
+        *_seals(run),
+        *_limits(run),
     )
 
 
@@ -194,10 +205,73 @@ def _replay(url: str) -> tuple[str, ...]:
     )
 
 
-def _limits() -> tuple[str, ...]:
+def _seals(run: Run) -> tuple[str, ...]:
+    """Say how openssl alone checks who sealed the bag, and when."""
+    if not run.signer:
+        return ()
+    who = run.signer.removeprefix("sha256:")
+    return (
+        "HOW TO CHECK ITS SEAL",
+        _wrapped(
+            "seal-0001.json names the digests of the tag manifests. Whoever packed the "
+            "bag signed it with the certificate of this SHA-256 fingerprint:"
+        ),
+        _commands((who[:32], who[32:])),
+        _wrapped("Print whose signature it is, and compare; then check it:"),
+        _commands(
+            (
+                "openssl pkcs7 -inform DER -in seal-0001.json.p7s \\",
+                "  -print_certs -out signer.pem",
+                "openssl x509 -in signer.pem -noout -subject \\",
+                "  -fingerprint -sha256",
+                "openssl cms -verify -binary -cades -inform DER \\",
+                "  -content seal-0001.json -in seal-0001.json.p7s \\",
+                "  -CAfile signer.pem -out /dev/null",
+                "sha256sum tagmanifest-*.txt | cut -d' ' -f1 | \\",
+                "  grep -c -F -f - seal-0001.json",
+            )
+        ),
+        _wrapped(
+            "The last line must print the number of tag manifests. Delete signer.pem, "
+            "which is no part of the bag."
+        ),
+        *_stamps(run.authorities),
+    )
+
+
+def _stamps(authorities: tuple[str, ...]) -> tuple[str, ...]:
+    if not authorities:
+        return ()
+    return (
+        _wrapped(
+            f"Timestamps were asked of {', '.join(authorities)}. For each, get the "
+            "root certificate from the authority itself, never from this bag; then:"
+        ),
+        _commands(
+            (
+                "openssl ts -verify -data seal-0001.json.p7s \\",
+                "  -in seal-0001.NAME.tsr -CAfile ROOT.pem \\",
+                "  -untrusted seal-0001.NAME.pem",
+                "openssl ts -reply -in seal-0001.NAME.tsr -text",
+            )
+        ),
+        _wrapped(
+            "The plan of the run was stamped before its first request, in "
+            "data/metadata/submissionDocumentation: commitment.json is the data, "
+            "plan.NAME.tsr the timestamp. Its SHA-256 stands in every WARC."
+        ),
+    )
+
+
+def _limits(run: Run) -> tuple[str, ...]:
+    lines = (
+        *NOT_ASSERTED,
+        STAMPABLE if run.authorities else UNSTAMPED,
+        SIGNED if run.signer else UNSIGNED,
+    )
     return (
         "WHAT IS NOT ASSERTED",
-        "\n".join(_wrapped(line, first="- ", indent="  ") for line in NOT_ASSERTED),
+        "\n".join(_wrapped(line, first="- ", indent="  ") for line in lines),
     )
 
 

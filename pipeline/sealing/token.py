@@ -8,7 +8,9 @@ rfc3161-client checks signature and chain at the token's own time; before 1.0.9 
 be led to believe what a token brings along, and a test of ours holds it to that.
 """
 
+import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,12 +20,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pipeline.errors import UsageError
+from pipeline.fixity import digest_of
 from pipeline.model import Digest
 from pipeline.sealing import der, signature
 from pipeline.sealing.keys import fingerprint, subject
 
 NONCE_BYTES = 16
 TST_INFO = "1.2.840.113549.1.9.16.1.4"
+PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END", re.DOTALL)
 CHAIN = "verifying certificates"  # in rfc3161-client's words
 
 
@@ -66,10 +70,10 @@ def roots_of(name: str, told: Path | Digest) -> tuple[x509.Certificate, ...]:
 def _in_bundle(name: str, wanted: Digest) -> x509.Certificate:
     import certifi  # noqa: PLC0415 - only where a root is named by its digest
 
-    bundle = x509.load_pem_x509_certificates(Path(certifi.where()).read_bytes())
-    for one in bundle:
-        if fingerprint(one) == wanted:
-            return one
+    for block in PEM.findall(Path(certifi.where()).read_bytes()):
+        data = base64.b64decode(block)
+        if digest_of(data) == wanted:  # others of the bundle may not even parse
+            return x509.load_der_x509_certificate(data)
     raise UsageError(
         f"seal.authority {name}: no root of the installed certifi bundle has the "
         f"digest {wanted}; name a file of PEM certificates instead"
