@@ -26,6 +26,7 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     terminal      what a person sees on a terminal
     report        a page that tells what a verification found
     newsroom      the built-in demo site on loopback
+    timekeeper    a throw-away timestamping authority on loopback, for the demo
     demo          the main job on the newsroom, told step by step
     commands/     the commands, in families
     cli           the command line

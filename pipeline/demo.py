@@ -8,22 +8,30 @@ every step is one that a person could type.
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import job, terminal
-from pipeline.capture.address import Policy, parse_connect_to
+from pipeline import job, terminal, timekeeper
+from pipeline.capture.address import Policy, parse_allow, parse_connect_to
 from pipeline.clock import SystemClock
 from pipeline.errors import UsageError
+from pipeline.fixity import digest_of
 from pipeline.holdings.store import Store
 from pipeline.intake import manifest
 from pipeline.model import Manifest
 from pipeline.newsroom import Newsroom
+from pipeline.notary import Notary
 from pipeline.outcome import Outcome
 from pipeline.packaging import validate
+from pipeline.sealbook import Judge
+from pipeline.sealing import keys
+from pipeline.sealing.assurance import Demand
+from pipeline.sealing.authority import Authorities
+from pipeline.sealing.seal import Signing
+from pipeline.timekeeper import Timekeeper
 
 INSTALLED = Path(__file__).parent / "demo.yaml"  # put there when a wheel is built
 LONG = re.compile(r"([0-9a-f]{8})[0-9a-f]{24,}")  # a digest
@@ -64,22 +72,33 @@ def tell(
     """
     say = terminal.remark
     read = manifest.read(demo_manifest())
-    with Newsroom() as site, closing(Store.open(root, SystemClock())) as store:
+    with (
+        Newsroom() as site,
+        closing(Store.open(root, SystemClock())) as store,
+        throw_away() as notary,
+    ):
         say(f"A newspaper is served on 127.0.0.1:{site.port} as newsroom.example.")
+        say(seals_said(notary))
         say("\n1. Keep what manifests/demo.yaml names.")
-        first = run(read, site, store, progress)
+        first = run(read, site, store, progress, notary)
         show(first)
         say("\n2. Check every bag, byte for byte.")
-        reports = [validate.validate(path) for path in validate.find_bags(root)]
+        judge = judge_of(notary)
+        judged = [judge.of(validate.validate(p)) for p in validate.find_bags(root)]
+        reports = [report for report, _ in judged]
         bags = terminal.counted(len(reports), "bag")
         say(f"   {bags}, {sum(one.ok for one in reports)} valid.")
+        _, assurance = judge.of(validate.validate(whole_bag(first)))
+        if assurance:
+            say(f"   The first is {assurance.sentence()}.")
         say("\n3. The newspaper changes one page. Run again: what is the same gets no")
         say("   bag; the change does, and so does what was refused or cut off.")
         site.publish()
-        second = run(read, site, store, progress)
+        second = run(read, site, store, progress, notary)
         show(second)
-    say("\n4. Tamper with a copy of a bag, in three ways.")
-    damage = tampered(whole_bag(first, second))
+    say("\n4. Tamper with a copy of a bag, in four ways; the last makes the manifests")
+    say("   anew, so that the seal alone can tell.")
+    damage = tampered(whole_bag(first, second), judge)
     for report in damage:
         for found in report.findings:
             said = LONG.sub(r"\1...", f"{found.path}: {found.message}")
@@ -102,12 +121,62 @@ def demo_manifest() -> Path:
     raise UsageError(f"{CHECKOUT}: the demo's manifest is missing; install again")
 
 
+@contextmanager
+def throw_away() -> Iterator[Notary]:
+    """Appoint a notary with a key and authorities that prove nothing to anybody."""
+    clock = SystemClock()
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        identity = keys.make(
+            place / keys.FILE_NAME,
+            now=clock.now(),
+            serial=clock.nonce(16),
+            name="Throw-away key of a demo, proves nothing",
+        )
+        asked = None
+        if timekeeper.has_openssl():
+            tag = clock.uuid()[:4]  # an earlier demo's are other authorities
+            keepers = (Timekeeper(f"demo-{n}-{tag}") for n in ("one", "two"))
+            known = [stack.enter_context(one).authority for one in keepers]
+            policy = Policy(allow=(parse_allow("127.0.0.0/8"),))
+            asked = Authorities(known, policy=policy, clock=clock)
+            stack.callback(asked.close)
+        signing = Signing(identity=identity, authorities=asked, clock=clock)
+        yield Notary(signing=signing)
+
+
+def seals_said(notary: Notary) -> str:
+    """Say who seals in the demo, and that it is worth nothing beyond."""
+    names = ", ".join(notary.authorities)
+    return (
+        f"Bags are sealed with a throw-away key and stamped by {names}, made for the "
+        "demo: they prove nothing to anybody."
+        if names
+        else "Bags are sealed with a throw-away key; openssl is not here to play the "
+        "timestamping authorities, so that no time is proven."
+    )
+
+
+def judge_of(notary: Notary) -> Judge:
+    """Judge the demo's seals by the demo's own roots."""
+    asked = notary.signing.authorities
+    return Judge(
+        authorities=asked.all if asked else (),
+        demand=Demand(seal=True),
+        now=SystemClock().now(),
+    )
+
+
 def run(
-    read: Manifest, site: Newsroom, store: Store, progress: job.Progress
+    read: Manifest,
+    site: Newsroom,
+    store: Store,
+    progress: job.Progress,
+    notary: Notary | None = None,
 ) -> Outcome:
     """Run the manifest, led to the newsroom instead of the network."""
     policy = Policy(connect_to=(parse_connect_to(site.connect_to),))
-    order = job.Order(policy=policy)
+    order = job.Order(policy=policy, notary=notary)
     network = job.network_for(read, order, SystemClock())
     with closing(network):
         return job.run(
@@ -122,15 +191,16 @@ def whole_bag(*outcomes: Outcome) -> Path:
     return next(whole, outcomes[-1].run_bag)
 
 
-def tampered(bag: Path) -> tuple[validate.Report, ...]:
+def tampered(bag: Path, judge: Judge) -> tuple[validate.Report, ...]:
     """Damage copies of a bag, each in another way, and judge them."""
     reports = []
-    for damage in (flip_a_byte, remove_a_file, rewrite_the_verdict):
+    for damage in (flip_a_byte, remove_a_file, rewrite_the_verdict, forge_it_well):
         with tempfile.TemporaryDirectory() as place:
             copy = Path(place) / bag.name
             shutil.copytree(bag, copy)
             damage(copy)
-            reports.append(validate.validate(copy))
+            report, _ = judge.of(validate.validate(copy))
+            reports.append(report)
     return tuple(reports)
 
 
@@ -151,3 +221,15 @@ def rewrite_the_verdict(bag: Path) -> None:
     """Make bag-info.txt say something else."""
     file = bag / "bag-info.txt"
     file.write_bytes(file.read_bytes().replace(b"captured", b"refused"))
+
+
+def forge_it_well(bag: Path) -> None:
+    """Rewrite the verdict and make the tag manifests anew, as a skilled hand would."""
+    name = "bag-info.txt"
+    before = (bag / name).read_bytes()
+    rewrite_the_verdict(bag)
+    after = (bag / name).read_bytes()
+    for path in bag.glob("tagmanifest-*.txt"):
+        algorithm = path.stem.partition("-")[2]
+        old, new = (digest_of(data, algorithm).hex for data in (before, after))
+        path.write_text(path.read_text().replace(old, new))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import demo, terminal
+from pipeline import demo, terminal, timekeeper
 from pipeline.errors import Exit, StorageError, UsageError
 from pipeline.packaging.validate import find_bags, validate
 
@@ -81,7 +81,7 @@ def test_it_is_told_as_one_json_document(twice):
     told = json.loads(json.dumps(twice[1][0].json()))
     assert set(told) == {"runs", "valid", "tampered", "ok"}
     assert told["ok"] is True
-    assert [report["ok"] for report in told["tampered"]] == [False] * 3
+    assert [report["ok"] for report in told["tampered"]] == [False] * 4
     assert [run["job"] for run in told["runs"]] == ["demo", "demo"]
 
 
@@ -125,3 +125,22 @@ def test_an_archive_that_is_a_file_is_named(tmp_path):
     (tmp_path / "archive").write_text("")
     with pytest.raises(StorageError, match=str(tmp_path / "archive")):
         demo.tell(tmp_path / "archive", show=print, progress=terminal.Quiet())
+
+
+def test_every_bag_is_sealed_and_stamped_where_openssl_is(twice):
+    _, told, said = twice
+    assert "prove nothing to anybody" in said or "openssl is not here" in said
+    states = {bag["seal"]["state"] for bag in told.first.told["bags"]}
+    assert states == {"sealed" if timekeeper.has_openssl() else "untimestamped"}
+
+
+def test_a_forgery_that_bagit_believes_is_found_by_its_seal(twice):
+    forged = twice[1].damage[-1]
+    assert {one.code for one in forged.findings} == {"seal-subject"}
+
+
+def test_without_openssl_bags_are_signed_and_no_time_is_proven(monkeypatch):
+    monkeypatch.setattr(timekeeper, "has_openssl", lambda: False)
+    with demo.throw_away() as notary:
+        assert notary.authorities == ()
+        assert "no time is proven" in demo.seals_said(notary)

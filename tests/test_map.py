@@ -25,7 +25,8 @@ FAMILIES: frozenset[str] = frozenset()
 # What has to do with sockets: the door to the network, the handshake on what it opened,
 # and the demo site, which listens.
 DOORS = {f"{PACKAGE}.capture.{name}" for name in ("net", "tls")} | {
-    f"{PACKAGE}.newsroom"
+    f"{PACKAGE}.newsroom",
+    f"{PACKAGE}.timekeeper",
 }
 SOCKETS = re.compile(
     r"(socket|ssl|socketserver|asyncio|urllib3|urllib\.request|http\.(client|server))\b"
