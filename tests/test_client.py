@@ -13,7 +13,7 @@ from origins import FixedClock, Origin, answer, redirect
 
 from pipeline.capture.address import ConnectTo, Policy
 from pipeline.capture.client import Client, Manner, referrer, resolved
-from pipeline.capture.net import Contact, Reply
+from pipeline.capture.order import Contact, Reply
 from pipeline.capture.wire import Recording
 from pipeline.model import Purpose, Source
 

@@ -31,7 +31,7 @@ from pipeline.capture.connections import (
     log_timestamps,
     lookup_block,
 )
-from pipeline.capture.net import Contact
+from pipeline.capture.order import Contact
 from pipeline.capture.robots import Robots
 from pipeline.capture.tls import Handshake
 from pipeline.capture.visit import Task, visit

@@ -29,7 +29,8 @@ from warcio.archiveiterator import ArchiveIterator
 from pipeline import job, plan
 from pipeline import outcome as outcomes
 from pipeline.capture.address import ConnectTo, Policy
-from pipeline.capture.net import Network, resolve
+from pipeline.capture.line import resolve
+from pipeline.capture.net import Network
 from pipeline.disk import Disk
 from pipeline.errors import (
     Exit,
@@ -810,8 +811,8 @@ def test_the_door_is_opened_as_far_as_manifest_and_operator_say(desk):
     read_in = desk.manifest("sources: {a: 'http://one.example:8080/'}\n")
     order = job.Order(policy=Policy(allow=(origins.LOOPBACK,)))
     with closing(job.network_for(read_in, order, desk.clock)) as network:
-        assert network.policy.named == {("one.example", 8080)}
-        assert network.policy.allow == (origins.LOOPBACK,)
+        assert network.reach.policy.named == {("one.example", 8080)}
+        assert network.reach.policy.allow == (origins.LOOPBACK,)
 
 
 def test_roots_that_are_none_are_refused(desk):
@@ -897,7 +898,9 @@ def faulty(desk: Desk, fault: BaseException, path: str) -> None:
 
     def network() -> Network:
         whole = made()
-        one = Faulty(clock=whole.clock, policy=whole.policy, tls=whole.tls)
+        one = Faulty(
+            clock=whole.clock, policy=whole.reach.policy, tls=whole.reach.trust
+        )
         one.fault, one.path = fault, path
         return one
 

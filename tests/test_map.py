@@ -22,9 +22,9 @@ LINE = re.compile(r"^ {4}([a-z_]\w*)(/?) {2,}(\S.*)$", flags=re.MULTILINE)
 # Folders of alternatives that are all driven alike; none may know of another.
 FAMILIES: frozenset[str] = frozenset()
 
-# What has to do with sockets: the door to the network, the handshake on what it opened,
+# What has to do with sockets: a line of the network, the handshake on what it opened,
 # and the demo site, which listens.
-DOORS = {f"{PACKAGE}.capture.{name}" for name in ("net", "tls")} | {
+DOORS = {f"{PACKAGE}.capture.{name}" for name in ("line", "tls")} | {
     f"{PACKAGE}.newsroom",
     f"{PACKAGE}.timekeeper",
 }
@@ -154,6 +154,12 @@ def test_a_module_says_what_it_promises(name):
 def test_nobody_but_the_door_opens_a_socket(name):
     tree = ast.parse(FILES[name].read_text("utf-8"))
     assert [found for found in names_in(tree) if SOCKETS.match(found)] == []
+
+
+def test_nobody_but_the_network_takes_up_a_line():
+    line = f"{PACKAGE}.capture.line"
+    users = {name for name in FILES if line in imports(name)}
+    assert users == {f"{PACKAGE}.capture.net"}
 
 
 # -------------------------------------------------------------------- the test, tested

@@ -10,7 +10,8 @@ import pytest
 from origins import FixedClock, Origin, answer
 
 from pipeline.capture.address import ConnectTo, Policy
-from pipeline.capture.net import MOST_LINES, Order, Patience
+from pipeline.capture.net import MOST_LINES
+from pipeline.capture.order import Order, Patience
 from pipeline.capture.tls import tls_context
 from pipeline.clock import SystemClock
 from pipeline.errors import InterruptedRunError, UsageError

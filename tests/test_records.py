@@ -15,7 +15,7 @@ from origins import FixedClock, Origin, answer
 from warcio.archiveiterator import ArchiveIterator
 
 from pipeline import warc
-from pipeline.capture.net import Order, Patience
+from pipeline.capture.order import Order, Patience
 from pipeline.capture.records import WARC_PATH, Note, Records, is_dense
 from pipeline.capture.wire import Recording
 from pipeline.clock import SystemClock

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from origins import Origin, answer, redirect
 
 from pipeline.capture.client import Client, Hop
-from pipeline.capture.net import Contact, Reply
+from pipeline.capture.order import Contact, Reply
 from pipeline.capture.robots import LIMIT, Robots, judged
 from pipeline.capture.wire import Recording
 from pipeline.clock import SystemClock

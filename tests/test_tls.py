@@ -8,7 +8,7 @@ from origins import LOOPBACK, Origin, answer
 from pki import DER, Pki
 
 from pipeline.capture.address import ConnectTo, Policy
-from pipeline.capture.net import Order, Patience
+from pipeline.capture.order import Order, Patience
 from pipeline.capture.tls import ANOTHER, ERRORS, PUBLIC, error_name, tls_context, told
 from pipeline.clock import SystemClock
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from origins import FixedClock
 
 from pipeline import warc
-from pipeline.capture.net import Contact, Reply
+from pipeline.capture.order import Contact, Reply
 from pipeline.capture.records import Note, Records
 from pipeline.capture.wire import Recording, Truncation
 from pipeline.fixity import Sink, digest_of

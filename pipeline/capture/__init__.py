@@ -3,7 +3,9 @@
     address       which network addresses may be contacted, and which never (pure)
     wire          one HTTP exchange, kept byte for byte (no sockets: bytes in)
     tls           the handshake: whom a run trusts, what a server sent
-    net           the only door to the network: connect, record, pace
+    order         what is asked of the network and what comes back, as values (pure)
+    line          one connection to one host: connect, ask, record
+    net           the only door to the network: whose turn, over which connection
     coding        content codings taken off, bounded (pure)
     markup        HTML to a tree, whatever the HTML (pure)
     content       media types, character sets, the text of a page (pure)

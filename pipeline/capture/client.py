@@ -27,7 +27,8 @@ from requests.sessions import SessionRedirectMixin
 from requests.structures import CaseInsensitiveDict
 
 from pipeline.capture.assess import retry_after
-from pipeline.capture.net import Network, Order, Patience, Reply
+from pipeline.capture.net import Network
+from pipeline.capture.order import Order, Patience, Reply
 from pipeline.model import Purpose, Source, TlsPolicy
 
 REDIRECTS = (301, 302, 303, 307, 308)

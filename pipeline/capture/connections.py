@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 
-from pipeline.capture.net import Contact
+from pipeline.capture.order import Contact
 from pipeline.capture.tls import Handshake
 from pipeline.fixity import digest_of
 from pipeline.model import Certificate, Connection, LogTimestamp

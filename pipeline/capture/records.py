@@ -18,7 +18,7 @@ from pipeline.capture.connections import (
     connection_of,
     lookup_block,
 )
-from pipeline.capture.net import Contact, Reply
+from pipeline.capture.order import Contact, Reply
 from pipeline.capture.wire import Message
 from pipeline.clock import Clock, http_date, stamp
 from pipeline.fixity import ALGORITHMS, Sink

@@ -14,7 +14,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.capture.address import Policy
-from pipeline.capture.net import Network, Order, Patience, Reply
+from pipeline.capture.net import Network
+from pipeline.capture.order import Order, Patience, Reply
 from pipeline.capture.tls import tls_context
 from pipeline.clock import Clock
 from pipeline.sealing import token
