@@ -130,12 +130,12 @@ def test_an_archive_that_is_a_file_is_named(tmp_path):
 def test_every_bag_is_sealed_and_stamped_where_openssl_is(twice):
     _, told, said = twice
     assert "prove nothing to anybody" in said or "openssl is not here" in said
-    states = {bag["seal"]["state"] for bag in told.first.told["bags"]}
+    states = {bag["seal"]["state"] for bag in told[0].first.told["bags"]}
     assert states == {"sealed" if timekeeper.has_openssl() else "untimestamped"}
 
 
 def test_a_forgery_that_bagit_believes_is_found_by_its_seal(twice):
-    forged = twice[1].damage[-1]
+    forged = twice[1][0].damage[-1]
     assert {one.code for one in forged.findings} == {"seal-subject"}
 
 
