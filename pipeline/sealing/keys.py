@@ -204,6 +204,9 @@ def _write_secret(path: Path, data: bytes) -> None:
     waiting = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError.at(path.parent, error) from error
+    try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(waiting, flags, 0o600)
         try:

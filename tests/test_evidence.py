@@ -1,0 +1,261 @@
+"""Seals from the command line: run, verify, seal, keys."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import baggery
+import pytest
+from origins import Origin, answer
+from timekeeping import OPENSSL, Clockmaker, Timekeeper
+
+from pipeline import cli
+
+pytestmark = pytest.mark.skipif(not OPENSSL, reason="openssl answers for the authority")
+MANIFEST = """\
+version: 1
+id: case
+defaults: {delay: 0s}
+sources:
+  page: {url: "http://one.example/page"}
+"""
+PAGES = {
+    "/page": answer(b"<title>A page</title><p>The words."),
+    "/robots.txt": answer(b"", "text/plain"),
+}
+
+
+class Desk:
+    """A folder to work in, with two authorities configured."""
+
+    def __init__(self, place: Path, capfd, port: int, *keepers: Timekeeper) -> None:
+        self.place, self._capfd, self.keepers = place, capfd, keepers
+        self._site = ("--connect-to", f"one.example:80:127.0.0.1:{port}")
+        (place / "m.yaml").write_text(MANIFEST)
+
+    def configure(self, text: str = "") -> None:
+        tables = [
+            f'[[seal.authority]]\nname = "{one.maker.name}"\nurl = "{one.url}"\n'
+            f'roots = "{one.maker.root}"\n'
+            for one in self.keepers
+        ]
+        head = f'[network]\nallow = ["127.0.0.0/8"]\n{text}\n'
+        (self.place / "muniment.toml").write_text(head + "".join(tables))
+
+    def says(self, *words: str) -> tuple[int, str, str]:
+        status = cli._status(cli.gathered(words))
+        sys.stdout.flush()
+        told = self._capfd.readouterr()
+        return status, told.out, told.err
+
+    def run(self, *words: str) -> tuple[int, str, str]:
+        return self.says("run", "m.yaml", *self._site, *words)
+
+    def json(self, *words: str):
+        status, out, _ = self.says(*words, "--json")
+        return status, json.loads(out)
+
+    def bag(self, source: str = "page") -> Path:
+        return next(self.place.glob(f"archive/case/*/case_{source}_*"))
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch, capfd):
+    place = tmp_path / "desk"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    for name in list(os.environ):
+        if name.startswith("MUNIMENT_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / "conf"))
+    keepers = [Timekeeper(Clockmaker(tmp_path / n, n)) for n in ("one", "two")]
+    with Origin(dict(PAGES)) as origin:
+        made = Desk(place, capfd, origin.port, *keepers)
+        made.configure()
+        yield made
+    for one in keepers:
+        one.stop()
+
+
+def test_a_run_is_stamped_before_and_after(desk):
+    status, out, err = desk.run()
+    assert status == 0
+    assert "a key of this machine was made" in err
+    assert "timestamped by one, two" in out
+    bag = desk.bag()
+    submitted = bag / "data/metadata/submissionDocumentation"
+    for name in ("one", "two"):
+        assert (bag / f"seal-0001.{name}.tsr").is_file()
+        subprocess.run(
+            ["openssl", "ts", "-verify", "-data", submitted / "commitment.json",
+             "-in", submitted / f"plan.{name}.tsr",
+             "-CAfile", desk.place.parent / name / "root.pem"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    said = json.loads((bag / "seal-0001.json").read_text())["predicate"]
+    assert [one["authority"] for one in said["start"]["tokens"]] == ["one", "two"]
+    assert said["verdicts"] == {"captured": 1}
+    run = json.loads((desk.bag("run") / "seal-0001.json").read_text())["predicate"]
+    assert [one["bag"] for one in run["members"]] == [bag.name]
+    assert desk.says("verify", "archive", "--require-seal", "--require-timestamps", "2")[0] == 0  # fmt: skip
+    assert "see the seal for others' word" in desk.says("show", "case/page")[1]
+
+
+def test_the_readme_in_the_bag_checks_its_seal_as_it_stands(desk):
+    desk.run()
+    page = (desk.bag() / "README.txt").read_text()
+    copy = shutil.copytree(desk.bag(), desk.place / "copy")
+    after = page.partition("HOW TO CHECK ITS SEAL")[2].partition("HOW TO REPLAY")[0]
+    lines = [line[4:] for line in after.splitlines() if line.startswith("    ")]
+    script = "set -e\n" + "\n".join(lines[2:11])
+    assert "grep -c" in script
+    made = subprocess.run(
+        ["sh", "-c", script], cwd=copy, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.rstrip().endswith("2")
+    digits = made.stdout.replace(":", "").lower()
+    assert (
+        "".join(lines[:2]) in digits
+    )  # the fingerprint that is told is the one printed
+
+
+def test_one_authority_down_is_pending_and_a_retry_completes_it(desk):
+    desk.keepers[1].mode = "down"
+    status, out, err = desk.run()
+    assert status == 9
+    assert "timestamps are pending (two: answered with HTTP status 503)" in out
+    assert "no timestamp of the plan by two" in err
+    status, found = desk.json("verify", "archive")
+    assert status == 0
+    assert {f["code"] for bag in found["bags"] for f in bag["findings"]} == {"seal-pending"}  # fmt: skip
+    assert desk.says("seal", "--pending")[0] == 9
+    assert desk.says("verify", "archive", "--require-timestamps", "2")[0] == 5
+    desk.keepers[1].mode = "ok"
+    status, told = desk.json("seal", "--pending")
+    assert status == 0
+    assert {one["state"] for one in told["seals"]} == {"sealed"}
+    assert desk.says("seal", "--pending")[:2] == (0, "no timestamp is pending\n")
+    assert desk.says("verify", "archive", "--require-timestamps", "2")[0] == 0
+
+
+def test_a_token_taken_away_from_the_archive_is_missed(desk):
+    desk.run()
+    for path in desk.bag().glob("seal-0001.two.*"):
+        path.unlink()
+    status, found = desk.json("verify", str(desk.bag()))
+    assert status == 5
+    assert "seal-removed" in [f["code"] for f in found["bags"][0]["findings"]]
+
+
+def test_all_seals_taken_away_from_a_copy_are_missed(desk):
+    desk.run()
+    copy = shutil.copytree(desk.bag(), desk.place / "copy")
+    for path in copy.glob("seal-*"):
+        path.unlink()
+    status, found = desk.json("verify", "copy")
+    assert status == 5
+    assert [f["code"] for f in found["bags"][0]["findings"]] == ["seal-missing"]
+
+
+def test_a_seal_is_renewed_and_logged(desk):
+    desk.run()
+    assert desk.says("seal", "case/page")[0] == 2
+    status, out, _ = desk.says("seal", "case/page", "--renew")
+    assert status == 0
+    assert "seal 2 sealed" in out
+    assert desk.says("verify", "archive")[0] == 0
+    log = (desk.place / "archive/.muniment/custody.jsonl").read_text()
+    assert log.count('"act":"renewal"') == 3
+    assert log.count('"act":"seal"') == 6
+
+
+def test_a_bag_of_ones_own_is_sealed_apart_from_any_archive(desk):
+    baggery.sound(desk.place / "bag")
+    assert desk.says("verify", "bag", "--require-seal")[0] == 5
+    status, out, _ = desk.says("seal", "bag")
+    assert status == 0
+    assert "seal 1 sealed" in out
+    assert not (desk.place / "archive").exists()
+    assert desk.says("verify", "bag", "--require-seal", "--require-timestamps", "2")[0] == 0  # fmt: skip
+
+
+def test_keys_are_made_shown_and_required(desk):
+    desk.configure('[operator]\nname = "A. Archivist"')
+    status, made = desk.json("keys", "init")
+    assert status == 0
+    assert Path(made["path"]) == desk.place.parent / "home/conf/muniment/signing.pem"
+    assert desk.json("keys", "show")[1] == made
+    assert "CN=A. Archivist" in desk.says("keys", "show")[1]
+    _, _, err = desk.run()
+    assert "a key of this machine" not in err
+    assert (
+        desk.says("verify", "archive", "--require-signer", made["fingerprint"])[0] == 0
+    )
+    other = "00" * 32
+    status, found = desk.json("verify", "archive", "--require-signer", other)
+    assert status == 5
+    assert found["bags"][0]["findings"][0]["code"] == "seal-signer"
+
+
+FAULTS = {
+    "a signer that is no fingerprint": (("verify", "m", "--require-signer", "me"), "64 hexadecimal digits"),
+    "both at once": (("seal", "m", "--pending", "--renew"), "choose one"),
+    "no bag": (("seal",), "which bag?"),
+    "nobody's key": (("keys", "init"), "whose key?"),
+    "no key to show": (("keys", "show"), "expected a signing key"),
+    "a bag that is unknown": (("seal", "nobody"), "there is no archive"),
+    "a key in the archive": (("run", "m.yaml"), "which is copied about"),
+    "roots that are not there": (("run", "m.yaml"), "expected the roots"),
+    "roots that are none": (("run", "m.yaml"), "expected the roots"),
+    "a root that the bundle lacks": (("run", "m.yaml"), "no root of the installed certifi"),
+    "a key that was named and is not there": (("run", "m.yaml"), "expected a signing key"),
+}  # fmt: skip
+SETTINGS = {
+    "a key in the archive": '[seal]\nkey = "archive/k.pem"',
+    "a key that was named and is not there": '[seal]\nkey = "k.pem"',
+    "roots that are not there": '[[seal.authority]]\nname = "x"\nurl = "http://x.example"\nroots = "gone.pem"',
+    "roots that are none": '[[seal.authority]]\nname = "x"\nurl = "http://x.example"\nroots = "m.yaml"',
+    "a root that the bundle lacks": f'[[seal.authority]]\nname = "x"\nurl = "http://x.example"\nroots = "sha256:{"ab" * 32}"',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_a_sentence_before_anything_is_asked(name, desk):
+    desk.configure(SETTINGS.get(name, ""))
+    words, why = FAULTS[name]
+    (desk.place / "m").mkdir()
+    status, _, err = desk.says(*words)
+    assert status == 2
+    assert why in err
+    assert [one.asked for one in desk.keepers] == [0, 0]
+
+
+def test_beyond_fifty_bags_only_the_runs_own_is_stamped(desk, monkeypatch):
+    from pipeline import notary
+
+    monkeypatch.setattr(notary, "MANY", 0)
+    status, told = desk.json("run", "m.yaml", *desk._site)
+    assert status == 0
+    assert told["bags"][0]["seal"]["state"] == "untimestamped"
+    assert told["run_seal"]["state"] == "sealed"
+    said = json.loads((desk.bag() / "seal-0001.json").read_text())["predicate"]
+    assert said["timestamped"] == "with the run's own bag"
+
+
+def test_a_root_is_named_by_its_digest_in_the_bundle():
+    import base64
+
+    import certifi
+
+    from pipeline.fixity import digest_of
+    from pipeline.sealing import token
+
+    block = token.PEM.findall(Path(certifi.where()).read_bytes())[0]
+    digest = digest_of(base64.b64decode(block))
+    (root,) = token.roots_of("x", digest)
+    assert token.fingerprint(root) == digest
