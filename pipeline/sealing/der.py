@@ -104,7 +104,7 @@ def set_of(parts: Iterable[bytes]) -> bytes:
 
 def integer(number: int) -> bytes:
     """Write an INTEGER."""
-    size = number.bit_length() // 8 + 1
+    size = (number if number >= 0 else number + 1).bit_length() // 8 + 1
     return tlv(INTEGER, number.to_bytes(size, "big", signed=True))
 
 

@@ -36,6 +36,7 @@ DIGESTS = {
 }
 ATTRIBUTES, CERTIFICATES = der.CONTEXT, der.CONTEXT  # [0] in two places
 UNSIGNED, REVOCATIONS = der.CONTEXT + 1, der.CONTEXT + 1  # [1] likewise
+ISSUER = 2  # its place in a certificate, the version left out
 SIGNER_FIELDS = 6  # RFC 5652 5.3, without unsigned attributes
 SIGNER_VERSION = 1  # RFC 5652 5.3: named by issuer and serial number
 USAGE = ExtendedKeyUsageOID.EMAIL_PROTECTION  # what openssl cms asks for as well
@@ -174,16 +175,24 @@ def _exactly(value: der.Value, count: int) -> tuple[der.Value, ...]:
 
 
 def _signer_among(certificates: Sequence[bytes], name: der.Value) -> x509.Certificate:
+    """Find the signer's certificate, and read that one alone."""
     issuer, serial = _exactly(name, 2)
-    found = [
-        one
-        for one in map(x509.load_der_x509_certificate, certificates)
-        if one.issuer.public_bytes() == issuer.raw
-        and one.serial_number == serial.number()
-    ]
+    found = [one for one in certificates if _names(one) == (serial.raw, issuer.raw)]
     if len(found) != 1:
         raise ValueError(f"{len(found)} certificates in it are its signer's")
-    return found[0]
+    if serial.number() <= 0:  # RFC 5280 4.1.2.2
+        raise ValueError("the number of its certificate is not positive")
+    return x509.load_der_x509_certificate(found[0])
+
+
+def _names(certificate: bytes) -> tuple[bytes, bytes]:
+    """Take serial number and issuer out of a certificate (RFC 5280 4.1)."""
+    fields = der.read(certificate).parts(der.SEQUENCE)[0].parts(der.SEQUENCE)
+    if fields and fields[0].tag == der.CONTEXT:  # the version
+        fields = fields[1:]
+    if len(fields) < ISSUER + 1:
+        raise ValueError("a certificate that is cut short")
+    return fields[0].raw, fields[ISSUER].raw
 
 
 def _digest_named(value: der.Value) -> str:

@@ -151,10 +151,17 @@ def chain_of(answer: bytes) -> bytes:
     They help others to verify, as ``-untrusted``. Raises ValueError.
     """
     signed = signature.read(_token_in(answer))
-    first = signed.certificate
-    others = [x509.load_der_x509_certificate(one) for one in signed.certificates]
-    ordered = (first, *(one for one in others if one != first))
-    return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in ordered)
+    first = signed.certificate.public_bytes(serialization.Encoding.DER)
+    others = (one for one in signed.certificates if one != first)
+    return b"".join(map(_pem, (first, *others)))
+
+
+def _pem(certificate: bytes) -> bytes:
+    text = base64.b64encode(certificate).decode()
+    lines = (text[at : at + 64] for at in range(0, len(text), 64))
+    body = "\n".join(lines)
+    head, tail = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    return f"{head}\n{body}\n{tail}\n".encode()
 
 
 def peek(answer: bytes) -> tuple[datetime, str]:
