@@ -12,6 +12,8 @@ from functools import lru_cache
 from threading import Event
 from typing import Protocol
 
+LONGEST_DATE = 64  # characters; no form of a date has as many
+
 
 class Clock(Protocol):
     """Where time and identifiers come from."""
@@ -91,6 +93,11 @@ def unstamp(text: str) -> datetime:
 
 def http_date(text: str) -> datetime | None:
     """Read a ``Date`` header (RFC 9110 5.6.7); None for what is no date."""
+    return _date(text) if len(text) <= LONGEST_DATE else None
+
+
+@lru_cache(maxsize=256)  # a server says the same for a second
+def _date(text: str) -> datetime | None:
     from email.utils import parsedate_to_datetime  # noqa: PLC0415 - start-up time
 
     try:

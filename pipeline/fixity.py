@@ -64,10 +64,6 @@ class Digester:
 @contextmanager
 def alongside(one: Hash, data: bytes | memoryview) -> Iterator[None]:
     """Hash a large piece in a thread while the body of the ``with`` does other work."""
-    if len(data) < WORTH_A_THREAD:
-        one.update(data)
-        yield
-        return
     hashing = _threads().submit(one.update, data)
     try:
         yield

@@ -6,6 +6,7 @@ unchanged. gzip heads are canonical (no name, no time), so same records, same by
 """
 
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ SMALL = 1 << 16  # a block up to this is joined before it is compressed
 END_OF_RECORD = b"\r\n\r\n"
 STORED_PIECE = 0xFFFF  # the most a stored deflate block holds, RFC 1951 3.2.4
 LAST_BLOCK = b"\x01\x00\x00\xff\xff"
+END_OF_PLACE = re.compile("[/?]")
 NO_SIGNS = str.maketrans("", "", "-T:")
 
 
@@ -213,12 +215,15 @@ def surt(url: str) -> str:
     The host reversed and in lower case, www. kept, usual ports and the fragment left
     out, the query sorted: one key for the spellings of one address.
     """
-    parts = urlsplit(url)
-    if not parts.netloc:  # urn:text: and its like have no host to turn round
+    scheme, slashes, rest = url.partition("#")[0].partition("://")
+    if not slashes or ":" in scheme:  # urn:text:http://... has no host to turn round
         return url
-    query = "&".join(sorted(parts.query.split("&"))) if parts.query else ""
-    place = _surt_place(parts.scheme, parts.netloc)
-    return f"{place}){parts.path or '/'}{'?' + query if query else ''}".lower()
+    netloc = END_OF_PLACE.split(rest, 1)[0]
+    path, mark, query = rest[len(netloc) :].partition("?")
+    if "&" in query:
+        query = "&".join(sorted(query.split("&")))
+    place = _surt_place(scheme, netloc)
+    return f"{place}){path or '/'}{mark if query else ''}{query}".lower()
 
 
 @lru_cache(maxsize=256)

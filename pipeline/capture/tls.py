@@ -8,6 +8,7 @@ Opens no connection: it speaks over one that ``net`` opened.
 import socket
 import ssl
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +54,49 @@ ERRORS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Trust:
-    """Whom a run trusts, and how to shake hands with the others."""
+    """Whom a run trusts: certifi's roots, and those in a file beside them.
 
-    verifying: ssl.SSLContext
-    recording: ssl.SSLContext  # takes any certificate; for ``tls: record`` alone
-    public: frozenset[bytes] | None = None  # certifi's roots, where others are beside
+    Read when the first server needs it, which takes as long as fifty requests.
+    """
+
+    cacert: Path | None = None
+
+    @cached_property
+    def verifying(self) -> ssl.SSLContext:
+        """Check certificates. Raises UsageError where the file holds none."""
+        context = ssl.create_default_context(cafile=certifi.where())
+        # Python 3.13 became stricter than servers are; one certificate, one result
+        context.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST
+        context.set_alpn_protocols(ALPN)
+        try:
+            if self.cacert is not None:
+                context.load_verify_locations(cafile=self.cacert)
+        except OSError as error:  # ssl.SSLError is one
+            reason = error.strerror or error
+            raise UsageError(
+                f"--cacert {self.cacert}: expected PEM certificates, found {reason}"
+            ) from error
+        return context
+
+    @cached_property
+    def recording(self) -> ssl.SSLContext:
+        """Take any certificate; for ``tls: record`` alone."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_alpn_protocols(ALPN)
+        return context
+
+    @cached_property
+    def _public(self) -> frozenset[bytes]:
+        certificates = ssl.create_default_context(cafile=certifi.where())
+        return frozenset(certificates.get_ca_certs(binary_form=True))
 
     def origin(self, root: bytes) -> str:
         """Say where a root that was trusted comes from."""
-        return PUBLIC if self.public is None or root in self.public else CACERT
+        return PUBLIC if self.cacert is None or root in self._public else CACERT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,27 +117,12 @@ class Handshake:
 def tls_context(cacert: Path | None = None) -> Trust:
     """Trust certifi's roots, and those in a file beside them.
 
-    Raises UsageError where the file holds no certificate.
+    Raises UsageError where the file holds no certificate, before anything is asked.
     """
-    verifying = ssl.create_default_context(cafile=certifi.where())
-    # Python 3.13 became stricter than servers are; one certificate, one result
-    verifying.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST
-    public = None
+    trust = Trust(cacert=cacert)
     if cacert is not None:
-        public = frozenset(verifying.get_ca_certs(binary_form=True))
-        try:
-            verifying.load_verify_locations(cafile=cacert)
-        except OSError as error:  # ssl.SSLError is one
-            reason = error.strerror or error
-            raise UsageError(
-                f"--cacert {cacert}: expected PEM certificates, found {reason}"
-            ) from error
-    recording = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    recording.check_hostname = False
-    recording.verify_mode = ssl.CERT_NONE
-    for context in (verifying, recording):
-        context.set_alpn_protocols(ALPN)
-    return Trust(verifying=verifying, recording=recording, public=public)
+        assert trust.verifying
+    return trust
 
 
 class InvalidError(Exception):

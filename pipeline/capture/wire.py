@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.errors import StorageError
-from pipeline.fixity import PIECE, alongside
+from pipeline.fixity import PIECE, WORTH_A_THREAD, alongside
 from pipeline.model import Digest
 
 IN_MEMORY = 1 << 20  # a block beyond this many bytes is spooled to disk
@@ -409,10 +409,17 @@ class Recording:
 
     def _body(self, data: bytes) -> None:
         self._block.add(data)
+        if len(data) < WORTH_A_THREAD:
+            self._block_hash.update(data)
+            self._take_payload(data)
+            return
         with alongside(self._block_hash, data):
-            for piece in self._payload_in(data):
-                self._payload_size += len(piece)
-                self._payload_hash.update(piece)
+            self._take_payload(data)
+
+    def _take_payload(self, data: bytes) -> None:
+        for piece in self._payload_in(data):
+            self._payload_size += len(piece)
+            self._payload_hash.update(piece)
 
     def _payload_in(self, data: bytes) -> Iterator[bytes | memoryview]:
         """Yield the payload among these bytes of a body, and notice its end."""
