@@ -311,7 +311,10 @@ class _Run:
         return Task(
             source=source,
             folder=self._stage(source),
-            about=warcinfo(run, source, self._manifest.contact),
+            about=(
+                *warcinfo(run, source, self._manifest.contact),
+                *self._stamped_plan(),
+            ),
             contact=self._manifest.contact or run.operator.contact,
             previous=self._store.catalogue.previous(run.job, source.id),
             algorithms=self._manifest.package.algorithms,
@@ -367,6 +370,12 @@ class _Run:
     def _started(self) -> tuple[Rendering, ...]:
         """Tell the plan as it was stamped before the first request, and its tokens."""
         return self._order.notary.started if self._order.notary else ()
+
+    def _stamped_plan(self) -> tuple[tuple[str, str], ...]:
+        """Name the timestamps of the plan: a WARC that does is younger than they."""
+        notary = self._order.notary
+        told = ", ".join(notary.start_digests) if notary else ""
+        return (("plan-timestamps", told),) if told else ()
 
     def _custody_head(self) -> Json:
         """Tell the custody log as it stands: what a seal says happened before it."""

@@ -21,13 +21,13 @@ from pipeline.packaging.story import environment_json
 from pipeline.plan import canonical
 from pipeline.sealing import keys, seal, token
 from pipeline.sealing.authority import Authorities
+from pipeline.sealing.bracket import COMMITMENT
 from pipeline.sealing.keys import Identity
 from pipeline.sealing.seal import Facts, Seal, Signing
 from pipeline.sealing.skew import median_skew
 from pipeline.sealing.token import Authority
 
 MANY = 50  # bags of a run; beyond, the run's own bag alone is stamped
-COMMITMENT = f"{SUBMISSION}/commitment.json"
 QUERY, REPLY = "application/timestamp-query", "application/timestamp-reply"
 
 
@@ -93,6 +93,7 @@ class Notary:
 
     signing: Signing
     started: tuple[Rendering, ...] = ()  # the plan and its tokens, for every bag
+    start_digests: tuple[str, ...] = ()  # of those tokens, each with its authority
     _start: dict[str, Json] = field(default_factory=dict)
     _is_many: bool = False
 
@@ -115,6 +116,9 @@ class Notary:
         asked.forgive()
         data, now = canonical(commitment), self.signing.clock.now()
         stamps, refusals, self._start = seal.start(data, asked, now=now)
+        self.start_digests = tuple(
+            f"{one.token.authority} {digest_of(one.answer)}" for one in stamps
+        )
         files = [(COMMITMENT, data, "application/json")]
         for one in stamps:
             name = f"{SUBMISSION}/plan.{one.token.authority}"

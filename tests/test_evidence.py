@@ -1,10 +1,13 @@
 """Seals from the command line: run, verify, seal, keys."""
 
+import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import baggery
@@ -258,3 +261,52 @@ def test_a_root_is_named_by_its_digest_in_the_bundle():
     digest = digest_of(base64.b64decode(block))
     (root,) = token.roots_of("x", digest)
     assert token.fingerprint(root) == digest
+
+
+def swap(path: Path, old: bytes, new: bytes) -> None:
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+
+
+STARTS = {
+    "the plan is another": lambda at: swap(at / "commitment.json", b"case", b"cage"),
+    "the plan is gone": lambda at: (at / "commitment.json").unlink(),
+    "a token is gone": lambda at: (at / "plan.one.tsr").unlink(),
+    "a token is another's": lambda at: shutil.copy(at / "plan.two.tsr", at / "plan.one.tsr"),
+    "a query is another's": lambda at: shutil.copy(at / "plan.two.tsq", at / "plan.one.tsq"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", STARTS.values(), ids=STARTS)
+def test_the_start_of_a_run_is_held_to_its_timestamps(change, desk):
+    desk.run()
+    _, found = desk.json("verify", str(desk.bag()))
+    assert [one["authority"] for one in found["bags"][0]["seals"][0]["begun"]] == ["one", "two"]  # fmt: skip
+    change(desk.bag() / "data/metadata/submissionDocumentation")
+    status, found = desk.json("verify", str(desk.bag()))
+    assert status == 5
+    assert "seal-start" in [f["code"] for f in found["bags"][0]["findings"]]
+
+
+def test_a_warc_that_does_not_name_the_stamped_plan_is_older_for_all_we_know(desk):
+    desk.run()
+    warc = desk.bag() / "data/objects/capture.warc.gz"
+    info, *rest = gzip_members(warc.read_bytes())
+    older = re.sub(rb"plan-timestamps: [^\r]*", b"plan-timestamps: none", info)
+    warc.write_bytes(b"".join(map(gzip.compress, (older, *rest))))
+    _, found = desk.json("verify", str(desk.bag()))
+    messages = [f["message"] for f in found["bags"][0]["findings"] if f["code"] == "seal-start"]  # fmt: skip
+    assert messages == ["its first record does not name the timestamps of the plan"]
+    warc.write_bytes(b"no gzip")
+    _, found = desk.json("verify", str(desk.bag()))
+    assert "seal-start" in [f["code"] for f in found["bags"][0]["findings"]]
+
+
+def gzip_members(data: bytes) -> list[bytes]:
+    found = []
+    while data:
+        one = zlib.decompressobj(31)
+        found.append(one.decompress(data))
+        data = one.unused_data
+    return found

@@ -26,10 +26,10 @@ from pipeline.model import Digest, Finding, Severity
 from pipeline.packaging import bag as bags
 from pipeline.packaging.label import SIGNER
 from pipeline.packaging.tagfiles import tagged
-from pipeline.sealing import keys, shelf, signature, statement, token
+from pipeline.sealing import bracket, keys, shelf, signature, statement, token
 from pipeline.sealing.shelf import Shelf, name_of
 from pipeline.sealing.statement import Statement, Subject
-from pipeline.sealing.token import Authority, Token
+from pipeline.sealing.token import Authority, Proof, Token
 
 WARN_AHEAD = timedelta(days=365)
 
@@ -46,6 +46,7 @@ CLAUSES = {
     "seal-pending": "Muniment seal 4",
     "seal-untrusted": "Muniment seal 4",
     "seal-timestamps": "Muniment seal 4",
+    "seal-start": "Muniment seal 4",
     "seal-expired": "RFC 4998 5.2",
     "seal-expiring": "RFC 4998 5.2",
 }
@@ -70,14 +71,6 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """A time that was accepted for a seal, and on which basis."""
-
-    token: Token
-    basis: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """One seal of a bag, as far as it can be believed."""
 
@@ -86,6 +79,7 @@ class Judged:
     fingerprint: Digest | None = None
     is_signed: bool = False  # the signature is sound, whoever made it
     proofs: tuple[Proof, ...] = ()
+    begun: tuple[Proof, ...] = ()  # when the plan stood, before the first request
     pending: tuple[str, ...] = ()
 
     def witnesses(self) -> int:
@@ -100,17 +94,8 @@ class Judged:
             "fingerprint": str(self.fingerprint or ""),
             "signature": self.is_signed,
             "pending": list(self.pending),
-            "times": [
-                {
-                    "authority": one.token.authority,
-                    "at": stamp(one.token.at),
-                    "by": one.token.signer,
-                    "certificate": str(one.token.fingerprint),
-                    "expires": stamp(one.token.expires),
-                    "basis": one.basis,
-                }
-                for one in self.proofs
-            ],
+            "times": [one.told() for one in self.proofs],
+            "begun": [one.told() for one in self.begun],
         }
 
 
@@ -143,7 +128,11 @@ class Assurance:
             f"{one.token.authority} at {stamp(one.token.at)} ({one.basis})"
             for one in proofs
         )
-        return f"{who}; existed by the word of {by}"
+        told = f"{who}; existed by the word of {by}"
+        begun = max((p.token.at for one in signed for p in one.begun), default=None)
+        if begun is None:
+            return told
+        return f"{told}; not before {stamp(begun)}, when its plan was stamped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,8 +350,26 @@ class _Judgement:
             fingerprint=keys.fingerprint(certificate) if certificate else None,
             is_signed=is_signed,
             proofs=proofs if is_signed else (),
+            begun=self._begun(read.said, proofs) if is_signed else (),
             pending=tuple(one for one in read.said.authorities if one not in names),
         )
+
+    def _begun(self, said: Statement, proofs: Sequence[Proof]) -> tuple[Proof, ...]:
+        """Judge the timestamps of the plan, which the seal covers."""
+        found = bracket.judge(
+            self.held.path,
+            said,
+            trusted=self.trusted,
+            now=self.now,
+            sealed_by=min((one.token.at for one in proofs), default=None),
+        )
+        good = []
+        for one in found:
+            if isinstance(one, Proof):
+                good.append(one)
+            else:
+                self.say("seal-start", one.path, one.message)
+        return tuple(good)
 
     def _proof(self, number: int, one: Token) -> Proof | None:
         name = name_of(number, f"{one.authority}.tsr")

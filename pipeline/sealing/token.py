@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from pipeline.clock import stamp
 from pipeline.errors import UsageError
 from pipeline.fixity import digest_of
 from pipeline.model import Digest
@@ -49,6 +50,25 @@ class Token:
     signer: str  # the subject of the certificate that signed
     fingerprint: Digest  # of that certificate
     expires: datetime  # when that certificate does
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A time that was accepted, and on which basis."""
+
+    token: Token
+    basis: str
+
+    def told(self) -> dict[str, str]:
+        """Tell the proof as JSON."""
+        return {
+            "authority": self.token.authority,
+            "at": stamp(self.token.at),
+            "by": self.token.signer,
+            "certificate": str(self.token.fingerprint),
+            "expires": stamp(self.token.expires),
+            "basis": self.basis,
+        }
 
 
 def roots_of(name: str, told: Path | Digest) -> tuple[x509.Certificate, ...]:
