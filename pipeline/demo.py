@@ -28,9 +28,9 @@ from pipeline.outcome import Outcome
 from pipeline.packaging import validate
 from pipeline.sealbook import Judge
 from pipeline.sealing import keys
-from pipeline.sealing.assurance import Demand
 from pipeline.sealing.authority import Authorities
 from pipeline.sealing.seal import Signing
+from pipeline.sealing.worth import Demand
 from pipeline.timekeeper import Timekeeper
 
 INSTALLED = Path(__file__).parent / "demo.yaml"  # put there when a wheel is built

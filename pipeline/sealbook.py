@@ -21,10 +21,10 @@ from pipeline.holdings.verify import archive_of
 from pipeline.model import Digest, Finding, Severity
 from pipeline.packaging.validate import Report
 from pipeline.sealing import assurance, shelf
-from pipeline.sealing.assurance import Assurance, Demand
 from pipeline.sealing.seal import Seal
 from pipeline.sealing.statement import Statement, parse
 from pipeline.sealing.token import Authority
+from pipeline.sealing.worth import Assurance, Demand, finding
 
 SOFTWARE = f"Muniment {__version__}"
 
@@ -122,7 +122,7 @@ class Judge:
         if self.demand == Demand():
             return report
         message = "the seals of a bag in one file are not judged; unpack it first"
-        return _with(report, (assurance.finding("seal-missing", "", message),))
+        return _with(report, (finding("seal-missing", "", message),))
 
     def _logged(self, bag: Path) -> dict[str, Digest]:
         root = archive_of(bag)

@@ -18,10 +18,10 @@ from timekeeping import Clockmaker, House, pem
 
 from pipeline.clock import SystemClock
 from pipeline.sealing import seal, signature, statement, token
-from pipeline.sealing.assurance import Demand
 from pipeline.sealing.authority import Stamp
 from pipeline.sealing.keys import Identity
 from pipeline.sealing.seal import Facts, Signing
+from pipeline.sealing.worth import Demand
 
 CLOCK = SystemClock()
 ONE, TWO = "seal-0001.one", "seal-0001.two"

@@ -10,8 +10,9 @@ from timekeeping import OPENSSL
 
 from pipeline.model import Digest, Severity
 from pipeline.packaging.validate import validate
-from pipeline.sealing import assurance
-from pipeline.sealing.assurance import Demand, judge
+from pipeline.sealing import worth
+from pipeline.sealing.assurance import judge
+from pipeline.sealing.worth import Demand
 
 pytestmark = pytest.mark.skipif(not OPENSSL, reason="openssl answers for the authority")
 
@@ -69,7 +70,7 @@ def test_nearly_all_of_it_without_any_demand(name, it):
 
 def test_a_finding_has_its_clause():
     codes = {case.code for case in CASES.values() if case.code.startswith("seal-")}
-    assert codes <= assurance.CLAUSES.keys()
+    assert codes <= worth.CLAUSES.keys()
 
 
 def test_a_signer_whose_certificate_ended_is_believed_at_the_tokens_time(tmp_path):

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pipeline.job import Order
     from pipeline.notary import Notary
     from pipeline.packaging.validate import Report
-    from pipeline.sealing.assurance import Assurance
     from pipeline.sealing.authority import Authorities
     from pipeline.sealing.seal import Seal
+    from pipeline.sealing.worth import Assurance
 
 
 @click.command()
@@ -212,7 +212,7 @@ def assured(
         return reports, [None] * len(reports)
     from pipeline import notary, sealbook  # noqa: PLC0415 - start-up time
     from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
-    from pipeline.sealing.assurance import Demand  # noqa: PLC0415 - likewise
+    from pipeline.sealing.worth import Demand  # noqa: PLC0415 - likewise
 
     judge = sealbook.Judge(
         authorities=notary.trusted(session.config().authorities),
