@@ -22,7 +22,9 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     outcome       what became of a run, as values, JSON and an exit status (pure)
     sealbook      the archive's view of seals: logged, read back, judged with the bag
     notary        a run's plan stamped, its bags sealed
+    resume        a run that was stopped, and the one that goes on with it
     job           a run: one manifest in, bags out
+    interruption  being told to stop: once, in good order; twice, at once
     terminal      what a person sees on a terminal
     report        a page that tells what a verification found
     newsroom      the built-in demo site on loopback

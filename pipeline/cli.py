@@ -29,6 +29,7 @@ from pipeline.errors import (
     StorageError,
     UsageError,
 )
+from pipeline.interruption import treat_alike
 
 EVERYWHERE = {"--archive": True, "--config": True, "--json": False, "--debug": False}
 
@@ -119,6 +120,7 @@ def gathered(arguments: Sequence[str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    treat_alike()
     gc.set_threshold(50_000)  # values are frozen: there are few circles to look for
     status = _status(gathered(sys.argv[1:] if arguments is None else arguments))
     if status == Exit.INTERRUPTED:  # Ctrl-C twice: no waiting for what is under way

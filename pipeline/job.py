@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from pipeline import __version__
+from pipeline import __version__, resume
 from pipeline.capture.address import Policy
 from pipeline.capture.compare import change
 from pipeline.capture.net import Network
@@ -27,6 +27,8 @@ from pipeline.capture.visit import Task, Visited, header_values, visit
 from pipeline.clock import Clock
 from pipeline.errors import InterruptedRunError, PipelineError, StorageError
 from pipeline.fixity import Sink, digest_of, write_file
+from pipeline.holdings.custody import Entry as LogEntry
+from pipeline.holdings.journal import Journal, Step
 from pipeline.holdings.merkle import head_json
 from pipeline.holdings.store import Store
 from pipeline.model import (
@@ -42,10 +44,10 @@ from pipeline.model import (
     Source,
     Verdict,
 )
-from pipeline.outcome import Kept, Outcome, outcome_of, sealed
+from pipeline.outcome import Kept, Outcome, Visit, outcome_of, sealed
 from pipeline.packaging import bag, provenance
 from pipeline.packaging.rendering import Json, Rendering
-from pipeline.plan import Entry, Plan, chosen, named_ports, shards, strictly
+from pipeline.plan import SALT_BYTES, Entry, Plan, chosen, named_ports, shards
 from pipeline.warc import MEDIA_TYPE, shifted
 
 if TYPE_CHECKING:  # whoever seals brings it along: it loads cryptography
@@ -101,6 +103,7 @@ class Order:
     policy: Policy = field(default_factory=Policy)
     cacert: Path | None = None  # roots to be trusted as well
     workers: int = WORKERS
+    fresh: bool = False  # a stopped run is given up, not gone on with
     notary: "Notary | None" = None  # None: nothing is sealed
 
     def settings(self) -> tuple[tuple[str, str], ...]:
@@ -114,6 +117,14 @@ class Order:
             *roots,
         )
 
+    def options(self) -> dict[str, Json]:
+        """Tell all that makes two commands the same: those go on with one run."""
+        return {
+            "only": sorted(set(self.only)),
+            "strict": self.strict,
+            "settings": [list(one) for one in self.settings()],
+        }
+
 
 def run(
     manifest: Manifest,
@@ -126,17 +137,20 @@ def run(
 ) -> Outcome:
     """Carry out one run, and sign the custody log with the key in the folder ``keys``.
 
+    A run of the same manifest and options that was stopped is gone on with.
     Raises LockedError while another run holds the archive, StorageError where it can't
     be written, UsageError for an order that makes no sense, InterruptedRunError; the
     error knows the bags that were kept before it.
     """
     sources = preflight(manifest, order.only)
     with store.lock(f"run {manifest.id}"):
-        for sentence in store.recover():
+        ask = asked(manifest, sources, order)
+        choice = resume.choose(ask, store.journals())
+        for sentence in (*choice.said, *store.recover(choice.abandoned)):
             progress.said(sentence)
         one = _Run(
-            manifest,
-            sources,
+            ask,
+            choice.journal,
             order=order,
             store=store,
             network=network,
@@ -144,10 +158,10 @@ def run(
         )
         try:
             outcome = one.carry_out()
-        except KeyboardInterrupt as interrupt:
+        except (KeyboardInterrupt, InterruptedRunError) as interrupt:
             stopped = InterruptedRunError(
-                f"{one.id} was interrupted; the bags it made are kept, and the same "
-                f"command makes a new run"
+                f"{one.id} was interrupted with {one.standing()}; the bags it made are "
+                "kept, and the same command goes on with the rest"
             )
             stopped.bags = tuple(one.bags)
             raise stopped from interrupt
@@ -182,13 +196,25 @@ def preflight(manifest: Manifest, only: Iterable[str] = ()) -> tuple[Source, ...
     return sources
 
 
+def asked(manifest: Manifest, sources: tuple[Source, ...], order: Order) -> resume.Ask:
+    """Tell what a command asks for beside what a stopped run was asked for."""
+    return resume.Ask(
+        manifest=manifest,
+        sources=sources,
+        options=order.options(),
+        software=SOFTWARE,
+        is_strict=order.strict,
+        is_fresh=order.fresh,
+    )
+
+
 class _Run:
     """One run under way: the coordinator, alone in writing to the archive."""
 
     def __init__(
         self,
-        manifest: Manifest,
-        sources: tuple[Source, ...],
+        ask: resume.Ask,
+        stopped: Journal | None,
         *,
         order: Order,
         store: Store,
@@ -196,71 +222,113 @@ class _Run:
         progress: Progress,
     ) -> None:
         clock = network.clock
-        started = clock.now()
-        self._manifest = manifest
+        self._ask = ask
+        self._manifest = ask.manifest
         self._order = order
         self._store = store
         self._network = network
         self._clock = clock
         self._progress = progress
         self._robots = Robots()
-        visited = tuple(s for s in sources if not s.skip)
-        self._sources = sources
-        self._plan = Plan(
-            run=bag_name(manifest.id, "run", started, clock.uuid()),
-            job=manifest.id,
-            manifest=manifest.digest,
-            entries=tuple(
-                Entry(source=strictly(s) if order.strict else s, salt=clock.nonce(32))
-                for s in visited
-            ),
-        )
-        run = run_of(manifest, self._plan, started, order.settings())
+        self._sources = ask.sources
+        self._journal = stopped
+        if stopped is None:
+            started = clock.now()
+            name = bag_name(ask.manifest.id, "run", started, clock.uuid())
+            self._plan = ask.plan(name, lambda _: clock.nonce(SALT_BYTES))
+        else:
+            started = stopped.begun.started
+            self._plan = ask.replan(stopped.begun)
+        run = run_of(ask.manifest, self._plan, started, order.settings())
         if notary := order.notary:
             run = replace(run, signer=notary.signer, authorities=notary.authorities)
         self._run = run
         self.id = self._run.id
         self.bags: list[tuple[str, str]] = []  # kept so far, by id and path
+        self._kept: list[Kept] = []
+        self._revisited: list[tuple[Path, str]] = []  # staged, with its index
+
+    def standing(self) -> str:
+        """Tell how far the run has come."""
+        return f"{len(self._kept)} of {len(self._plan.entries)} sources done"
 
     def carry_out(self) -> Outcome:
-        lines = shards(self._plan.entries)
-        self._progress.planned(len(self._plan.entries), len(lines))
-        if notary := self._order.notary:  # before the first request
-            commitment = self._plan.commitment()
-            for sentence in notary.begin(commitment, bags=len(self._plan.entries)):
-                self._progress.said(sentence)
-        kept: list[Kept] = []
-        unchanged: list[tuple[Path, Visited]] = []
+        journal = self._begun()
+        done = {one.source for one in self._kept}
+        lines = shards(e for e in self._plan.entries if e.source.id not in done)
+        self._progress.planned(sum(map(len, lines)), len(lines))
         with closing(self._visits(lines)) as visits:
             for entry, task, visited in visits:
-                one = self._come_home(entry, task, visited, len(kept) + 1)
-                if one.bag is None:
-                    unchanged.append((task.folder, visited))
-                kept.append(one)
-                self._progress.kept(one.capture, one.change)
-        outcome = self._close(kept, unchanged)
-        if any(CRASHED in one.capture.reasons for one in kept):
+                self._come_home(journal, entry, task, visited)
+        if len(self._kept) < len(self._plan.entries):
+            raise InterruptedRunError("the run was stopped between two exchanges")
+        outcome = self._close(journal)
+        if any(CRASHED in one.told["reasons"] for one in self._kept):
             self._set_aside()
         return outcome
 
+    def _begun(self) -> Journal:
+        """Begin the run, or go on with it; its journal is on disk from here on."""
+        notary, plan = self._order.notary, self._plan
+        if (journal := self._journal) is not None:
+            if notary and journal.begun.start:
+                notary.take_up(journal.begun.start)
+            past = resume.past(journal, self._store)
+            self._kept += past.kept
+            self._revisited += past.revisits
+            self.bags += past.bags
+            journal.resume(self._clock.now())
+            self._progress.said(resume.sentence(journal, past, len(plan.entries)))
+            return journal
+        start: Json = None
+        if notary:  # before the first request
+            for sentence in notary.begin(plan.commitment(), bags=len(plan.entries)):
+                self._progress.said(sentence)
+            start = notary.told()
+        begun = resume.begun(plan, self._ask, started=self._run.started, start=start)
+        self._journal = self._store.begin(begun)
+        return self._journal
+
     def _come_home(
-        self, entry: Entry, task: Task, visited: Visited, number: int
-    ) -> Kept:
-        """Compare a visit with the one before it, and pack what is not known yet."""
-        capture, previous, packed = visited.capture, task.previous, None
-        made = None
+        self, journal: Journal, entry: Entry, task: Task, visited: Visited
+    ) -> None:
+        """Compare a visit with the one before it, and keep what is not known yet."""
+        capture, previous = visited.capture, task.previous
         told = change(previous, capture.verdict, capture.reasons, capture.payload)
         if CRASHED in capture.reasons:  # no bag is made of what was half written
             task = replace(task, folder=self._stage(task.source))
-        if capture.verdict is not Verdict.UNCHANGED:
-            packed, made = self._keep(entry, task, visited, told, number)
-        return Kept(
+        notary = self._order.notary
+        visit = Visit(
             capture=capture,
             change=told,
             previous=previous,
-            bag=packed,
-            seal=made.told() if made else None,
+            clocks=notary.clocks(capture) if notary else (),
         )
+        if capture.verdict is Verdict.UNCHANGED:
+            one = self._stay(journal, task, visited, visit)
+        else:
+            one = self._keep(journal, entry, task, visited, visit)
+        self._kept.append(one)
+        self._progress.kept(capture, told)
+
+    def _stay(
+        self, journal: Journal, task: Task, visited: Visited, visit: Visit
+    ) -> Kept:
+        """Keep a visit that found nothing new in staging, for the run's own bag."""
+        kept, index = visit.kept(strict=self._order.strict), visited.index.decode()
+        (warc,) = (one for one in visited.capture.artefacts if one.path == WARC_PATH)
+        self._store.settle(task.folder)
+        journal.add(
+            Step(
+                source=kept.source,
+                staged=task.folder.name,
+                file=WARC_PATH,
+                digests=warc.digests,
+                told=resume.told(kept, index),
+            )
+        )
+        self._revisited.append((task.folder, index))
+        return kept
 
     def _set_aside(self) -> None:
         """Let the store put what crashed visits left in staging into quarantine."""
@@ -274,10 +342,12 @@ class _Run:
     ) -> Generator[tuple[Entry, Task, Visited]]:
         """Visit every source, hosts in parallel, and yield each as it comes home."""
         workers = ThreadPoolExecutor(self._order.workers, "visit")
-        waiting: dict[Future[Visited], tuple[Entry, Task, tuple[Entry, ...]]] = {}
+        waiting: dict[
+            Future[Visited | None], tuple[Entry, Task, tuple[Entry, ...]]
+        ] = {}
 
         def send(line: tuple[Entry, ...]) -> None:
-            if line:
+            if line and not self._network.is_stopped:
                 task = self._task(line[0])
                 future = workers.submit(self._visit, task)
                 waiting[future] = (line[0], task, line[1:])
@@ -289,15 +359,12 @@ class _Run:
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                     entry, task, rest = waiting.pop(future)
                     send(rest)
-                    yield entry, task, future.result()
+                    if (visited := future.result()) is not None:
+                        yield entry, task, visited
         except BaseException:
+            is_asked_twice = self._network.is_stopped
             self._network.stop()
-            workers.shutdown(wait=False, cancel_futures=True)
-            self._progress.said(
-                "stopping; the exchanges under way are finished first, "
-                "and a second Ctrl-C stops at once"
-            )
-            workers.shutdown()  # a second Ctrl-C does not wait here
+            workers.shutdown(wait=not is_asked_twice, cancel_futures=True)
             raise
         workers.shutdown()
 
@@ -320,28 +387,36 @@ class _Run:
             algorithms=self._manifest.package.algorithms,
         )
 
-    def _visit(self, task: Task) -> Visited:
+    def _visit(self, task: Task) -> Visited | None:
+        """Visit one source; a visit that a stop cut short brings nothing home."""
         self._progress.visiting(task.source)
         started = self._clock.now()
         try:
             return visit(task, network=self._network, robots=self._robots)
-        except (StorageError, InterruptedRunError):
-            raise  # these end the run
+        except InterruptedRunError:
+            return None  # others may be on their way home
+        except StorageError:
+            raise  # it ends the run
         except Exception as error:  # noqa: BLE001 - between one source and the next
             return crashed(task.source, error, started, self._clock)
 
     # -------------------------------------------------------------------- keeping
 
     def _keep(
-        self, entry: Entry, task: Task, visited: Visited, told: Change, number: int
-    ) -> "tuple[Bag, Seal | None]":
+        self,
+        journal: Journal,
+        entry: Entry,
+        task: Task,
+        visited: Visited,
+        visit: Visit,
+    ) -> Kept:
         """Describe, pack, seal and accession one capture."""
         package = self._manifest.package
         accession = Accession(
             bag=task.folder.name,
             run=self._run,
             capture=visited.capture,
-            change=told,
+            change=visit.change,
             previous=task.previous,
             packed_at=self._clock.now(),
         )
@@ -356,7 +431,9 @@ class _Run:
                 *visited.capture.artefacts,
                 *self._written(task.folder, records),
             ),
-            info=provenance.bag_info(accession, info=package.info, number=number),
+            info=provenance.bag_info(
+                accession, info=package.info, number=len(self._kept) + 1
+            ),
             readme=provenance.readme(accession, algorithms=package.algorithms),
             algorithms=package.algorithms,
         )
@@ -365,7 +442,14 @@ class _Run:
             seal = notary.seal_source(
                 task.folder, self._run, visited.capture, self._custody_head()
             )
-        return self._accession(task.folder, made, seal), seal
+        made = replace(made, path=self._place(made))
+        kept = replace(visit, bag=made, seal=seal.told() if seal else None)
+        told = kept.kept(strict=self._order.strict)
+        self._accession(journal, task.folder, made, seal=seal, kept=told)
+        return told
+
+    def _place(self, made: Bag) -> Path:
+        return self._store.place(made.id, self._run.job, self._run.started)
 
     def _started(self) -> tuple[Rendering, ...]:
         """Tell the plan as it was stamped before the first request, and its tokens."""
@@ -396,31 +480,52 @@ class _Run:
             for file in files
         )
 
-    def _accession(self, staged: Path, made: Bag, seal: "Seal | None") -> Bag:
-        path = self._store.accession(
+    def _accession(
+        self,
+        journal: Journal,
+        staged: Path,
+        made: Bag,
+        *,
+        seal: "Seal | None",
+        kept: Kept | None = None,
+    ) -> None:
+        """Keep a bag for good; the journal tells of it before, the log afterwards."""
+        run = self._run
+        also: tuple[LogEntry, ...] = ()
+        if seal is not None:
+            from pipeline.sealbook import lines  # noqa: PLC0415 - loads cryptography
+
+            place = made.path.relative_to(self._store.root).as_posix()
+            also = lines(
+                seal, place=place, job=run.job, run=run.id, at=self._clock.now()
+            )
+        journal.add(
+            Step(
+                source=kept.source if kept else "",
+                staged=made.id,
+                digests=made.tagmanifests,
+                entries=also,
+                told=resume.told(kept) if kept else None,
+            )
+        )
+        self._store.accession(
             staged,
             made,
-            job=self._run.job,
-            run=self._run.id,
-            started=self._run.started,
+            job=run.job,
+            run=run.id,
+            started=run.started,
             software=SOFTWARE,
+            also=also,
         )
-        self.bags.append((made.id, str(path)))
-        if seal is not None:
-            from pipeline.sealbook import record  # noqa: PLC0415 - loads cryptography
-
-            record(self._store, seal, path=path, job=self._run.job, run=self._run.id)
-        return replace(made, path=path)
+        self.bags.append((made.id, str(made.path)))
 
     # -------------------------------------------------------------------- the end
 
-    def _close(
-        self, kept: list[Kept], unchanged: list[tuple[Path, Visited]]
-    ) -> Outcome:
+    def _close(self, journal: Journal) -> Outcome:
         """Pack the run's own bag: plan, manifest, every outcome, every revisit."""
-        order, run = self._order, self._run
+        run, kept = self._run, self._kept
         folder = self._store.stage(run.id)
-        revisits = self._revisits(folder, unchanged)
+        revisits = self._revisits(folder)
         document = self._document(folder)
         outcome = outcome_of(
             run,
@@ -428,7 +533,7 @@ class _Run:
             kept,
             ended=self._clock.now(),
             run_bag=self._store.place(run.id, run.job, run.started),
-            strict=order.strict,
+            resumed=journal.resumed,
             custody=self._store.log.head(),
             artefacts=(*revisits, *document),
         )
@@ -462,30 +567,24 @@ class _Run:
             ),
             algorithms=package.algorithms,
         )
-        seal = self._seal_run(folder, kept)
-        self._accession(folder, made, seal)
+        seal = self._seal_run(folder)
+        made = replace(made, path=outcome.run_bag)
+        self._accession(journal, folder, made, seal=seal)
         if seal is not None:
             outcome = sealed(outcome, seal.told())
-        for staged, _ in unchanged:
-            self._store.discard(staged)
+        self._store.finish(journal)
         return outcome
 
-    def _seal_run(self, folder: Path, kept: list[Kept]) -> "Seal | None":
+    def _seal_run(self, folder: Path) -> "Seal | None":
         if self._order.notary is None:
             return None
         return self._order.notary.seal_run(
-            folder,
-            self._run,
-            (one.capture for one in kept),
-            (one.bag for one in kept if one.bag is not None),
-            self._custody_head(),
+            folder, self._run, self._kept, self._custody_head()
         )
 
-    def _revisits(
-        self, folder: Path, unchanged: list[tuple[Path, Visited]]
-    ) -> tuple[Artefact, ...]:
+    def _revisits(self, folder: Path) -> tuple[Artefact, ...]:
         """Carry the visits that found nothing new into one WARC, member by member."""
-        if not unchanged:
+        if not self._revisited:
             return ()
         sink = Sink(
             folder,
@@ -494,8 +593,8 @@ class _Run:
             media_type=MEDIA_TYPE,
         )
         lines: list[str] = []
-        for staged, visited in unchanged:
-            lines += shifted(visited.index, by=sink.size)
+        for staged, found in self._revisited:
+            lines += shifted(found.encode(), by=sink.size)
             with opened(staged / WARC_PATH) as file:
                 while piece := file.read(PIECE):
                     sink.write(piece)

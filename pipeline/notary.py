@@ -6,15 +6,18 @@ Who seals, and whom they ask, comes from the configuration. What the archive mak
 the seals, ``sealbook`` tells.
 """
 
-from collections.abc import Iterable, Mapping
+import base64
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.capture.address import Policy
 from pipeline.clock import Clock, stamp
 from pipeline.config import Config, Timestamping, own_folder
 from pipeline.fixity import digest_of
-from pipeline.model import Bag, Capture, Run, Verdict
+from pipeline.model import Capture, Run, Verdict
+from pipeline.outcome import Kept
 from pipeline.packaging.provenance import SUBMISSION, Rendering
 from pipeline.packaging.rendering import Json
 from pipeline.packaging.story import environment_json
@@ -24,7 +27,7 @@ from pipeline.sealing.authority import Authorities
 from pipeline.sealing.bracket import COMMITMENT
 from pipeline.sealing.keys import Identity
 from pipeline.sealing.seal import Facts, Seal, Signing
-from pipeline.sealing.skew import median_skew
+from pipeline.sealing.skew import offsets, skew_of
 from pipeline.sealing.token import Authority
 
 MANY = 50  # bags of a run; beyond, the run's own bag alone is stamped
@@ -143,33 +146,56 @@ class Notary:
             "started": stamp(capture.started),
             "ended": stamp(capture.ended),
         }
-        if found := _skew([capture]):
+        if found := _skew(self.clocks(capture)):
             told["clock"] = found
         facts = Facts(told=told, is_stamped=not self._is_many)
         return seal.seal(folder, self.signing, facts)
 
     def seal_run(
-        self,
-        folder: Path,
-        run: Run,
-        captures: Iterable[Capture],
-        members: Iterable[Bag],
-        head: Json,
+        self, folder: Path, run: Run, kept: Sequence[Kept], head: Json
     ) -> Seal:
         """Seal a run's own bag, which answers for every bag of the run."""
-        captures = tuple(captures)
-        verdicts = [one.verdict for one in captures]
+        verdicts = [one.verdict for one in kept]
         counts = {str(v): verdicts.count(v) for v in Verdict if v in verdicts}
         told = self._facts(run, counts, head)
         told["members"] = [
-            {"bag": one.id, **{d.algorithm: d.hex for d in one.tagmanifests}}
-            for one in members
+            {"bag": bag, **{d.algorithm: d.hex for d in digests}}
+            for one in kept
+            for bag, digests in one.members()
         ]
-        if found := _skew(captures):
+        if found := _skew(pair for one in kept for pair in one.clocks):
             told["clock"] = found
         if self.signing.authorities:
             self.signing.authorities.forgive()  # who was down may be up again
         return seal.seal(folder, self.signing, Facts(told=told))
+
+    @staticmethod
+    def clocks(capture: Capture) -> tuple[tuple[str, float], ...]:
+        """Tell how far the clock of each server that was met was ahead of ours."""
+        return offsets(
+            (one.ip, one.date, one.started)
+            for one in capture.exchanges
+            if one.date is not None
+        )
+
+    def told(self) -> Json:
+        """Tell how the plan was stamped, for a journal."""
+        return {
+            "start": self._start,
+            "is_many": self._is_many,
+            "files": [
+                [one.path, base64.b64encode(one.data).decode(), one.media_type]
+                for one in self.started
+            ],
+        }
+
+    def take_up(self, told: Any) -> None:
+        """Go on with a run whose plan was stamped when it was begun."""
+        self._start, self._is_many = told["start"], told["is_many"]
+        self.started = tuple(
+            Rendering(path=path, data=base64.b64decode(data), media_type=kind)
+            for path, data, kind in told["files"]
+        )
 
     def _facts(self, run: Run, verdicts: dict[str, int], head: Json) -> dict[str, Json]:
         environment = canonical(environment_json(run))
@@ -195,14 +221,9 @@ class Notary:
             self.signing.authorities.close()
 
 
-def _skew(captures: Iterable[Capture]) -> dict[str, Json] | None:
+def _skew(told: Iterable[tuple[str, float]]) -> dict[str, Json] | None:
     """Tell how far the clocks of the servers met were from ours; None for no clock."""
-    skew = median_skew(
-        (one.ip, one.date, one.started)
-        for capture in captures
-        for one in capture.exchanges
-        if one.date is not None
-    )
+    skew = skew_of(told)
     if skew is None:
         return None
     return {"median_skew_seconds": skew.seconds, "servers": skew.servers}

@@ -4,7 +4,7 @@ The document that ``run`` prints is the one that the run's own bag keeps: cli.md
 contract, fields added and never renamed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from pipeline.model import (
     Bag,
     Capture,
     Change,
+    Digest,
     Previous,
     Purpose,
     Run,
@@ -33,13 +34,71 @@ PENDING = "pending"  # a seal that still lacks a token
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """One visited source at home: its capture and where it was packed."""
+    """One visited source at home, as far as the documents of its run tell of it.
+
+    It is all that a journal has to keep of a source for the run to go on without it.
+    """
+
+    source: str
+    verdict: Verdict
+    told: dict[str, Any]  # its part of "sources"
+    bag: dict[str, Any] | None  # its part of "bags"; None where nothing changed
+    exits: tuple[Exit, ...] = ()
+    clocks: tuple[tuple[str, float], ...] = ()  # seconds ahead of ours, by server
+
+    def json(self) -> dict[str, Any]:
+        """Tell it for a journal."""
+        return {
+            "source": self.source,
+            "verdict": self.verdict.value,
+            "told": self.told,
+            "bag": self.bag,
+            "exits": [int(one) for one in self.exits],
+            "clocks": [list(one) for one in self.clocks],
+        }
+
+    @classmethod
+    def parse(cls, told: Any) -> "Kept":
+        """Read what ``json`` told. Raises KeyError, TypeError or ValueError."""
+        return cls(
+            source=told["source"],
+            verdict=Verdict(told["verdict"]),
+            told=told["told"],
+            bag=told["bag"],
+            exits=tuple(map(Exit, told["exits"])),
+            clocks=tuple((server, ahead) for server, ahead in told["clocks"]),
+        )
+
+    def members(self) -> tuple[tuple[str, tuple[Digest, ...]], ...]:
+        """Tell its bag, by id and digests; nothing where it has none."""
+        if self.bag is None:
+            return ()
+        found = self.bag["tagmanifest"].items()
+        digests = tuple(Digest(name, digits) for name, digits in found)
+        return ((self.bag["id"], digests),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One visit as it came home, to be told."""
 
     capture: Capture
     change: Change
     previous: Previous | None
-    bag: Bag | None  # None where nothing changed
+    bag: Bag | None = None  # None where nothing changed
     seal: dict[str, Json] | None = None  # None where nobody seals
+    clocks: tuple[tuple[str, float], ...] = ()
+
+    def kept(self, *, strict: bool) -> Kept:
+        """Tell it in short."""
+        return Kept(
+            source=self.capture.source.id,
+            verdict=self.capture.verdict,
+            told=source_told(self),
+            bag=None if self.bag is None else bag_told(self),
+            exits=exits_of(self, strict=strict),
+            clocks=self.clocks,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +123,8 @@ def outcome_of(
     *,
     ended: datetime,
     run_bag: Path,
-    strict: bool,
     custody: Head,
+    resumed: Sequence[datetime] = (),
     artefacts: Sequence[Artefact] = (),
 ) -> Outcome:
     """Tell a run as cli.md's contract has it, sources in the manifest's order.
@@ -73,20 +132,21 @@ def outcome_of(
     ``custody`` is the head of the custody log as the run's own bag is packed, and
     ``artefacts`` are the files of that bag that came from elsewhere.
     """
-    exits = exits_of(kept, strict=strict)
-    visited = {one.capture.source.id: one for one in kept}
+    exits = tuple(sorted({code for one in kept for code in one.exits}))
+    visited = {one.source: one for one in kept}
     in_order = [visited[s.id] for s in sources if s.id in visited]
-    verdicts = [one.capture.verdict for one in kept]
+    verdicts = [one.verdict for one in kept]
     verdicts += [Verdict.SKIPPED for source in sources if source.skip]
     return Outcome(
         told={
             "job": run.job,
             "run": run.id,
             "started": stamp(run.started),
+            "resumed": [stamp(moment) for moment in resumed],
             "ended": stamp(ended),
-            "bags": [bag_told(one) for one in in_order if one.bag is not None],
+            "bags": [one.bag for one in in_order if one.bag is not None],
             "sources": [
-                skipped_told(source) if source.skip else source_told(visited[source.id])
+                skipped_told(source) if source.skip else visited[source.id].told
                 for source in sources
             ],
             "counts": {str(v): verdicts.count(v) for v in Verdict if v in verdicts},
@@ -127,31 +187,26 @@ def together(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def exits_of(kept: Iterable[Kept], *, strict: bool) -> tuple[Exit, ...]:
-    """List each exit status that a source gives cause for, once."""
-    found: dict[Exit, None] = {}
-    for one in kept:
-        capture = one.capture
-        if one.seal and one.seal["state"] == PENDING:
-            found[Exit.RETRY] = None
-        if "deferred" in capture.reasons:  # nothing is wrong yet
-            found[Exit.RETRY] = None
-            continue
-        if not is_news(
-            capture.verdict,
-            capture.reasons,
-            one.previous,
-            capture.source.expect,
-            strict=strict,
-        ):
-            continue
-        found[Exit.NOT_CAPTURED] = None
-        if any(quote.required and not quote.found for quote in capture.quotes):
-            found[Exit.QUOTE_MISSING] = None
-    return tuple(sorted(found))
+def exits_of(one: Visit, *, strict: bool) -> tuple[Exit, ...]:
+    """List each exit status that a source gives cause for."""
+    capture = one.capture
+    pending = (Exit.RETRY,) if one.seal and one.seal["state"] == PENDING else ()
+    if "deferred" in capture.reasons:  # nothing is wrong yet
+        return (Exit.RETRY,)
+    if not is_news(
+        capture.verdict,
+        capture.reasons,
+        one.previous,
+        capture.source.expect,
+        strict=strict,
+    ):
+        return pending
+    lacks = any(quote.required and not quote.found for quote in capture.quotes)
+    missing = (Exit.QUOTE_MISSING,) if lacks else ()
+    return (*pending, Exit.NOT_CAPTURED, *missing)
 
 
-def bag_told(one: Kept) -> Json:
+def bag_told(one: Visit) -> dict[str, Any]:
     """Tell one bag in the outcome of its run."""
     capture, packed = one.capture, one.bag
     assert packed is not None, "an unchanged source has no bag"
@@ -175,7 +230,7 @@ def bag_told(one: Kept) -> Json:
     }
 
 
-def source_told(one: Kept) -> Json:
+def source_told(one: Visit) -> dict[str, Any]:
     """Tell what became of one source."""
     capture = one.capture
     return {

@@ -32,7 +32,19 @@ SOFTWARE = f"Muniment {__version__}"
 def record(store: Store, made: Seal, *, path: Path, job: str, run: str = "") -> None:
     """Write a seal and each token that came into the custody log."""
     place = path.relative_to(store.root).as_posix()
+    for entry in lines(made, place=place, job=job, run=run, at=store.clock.now()):
+        store.record(entry)
+
+
+def lines(
+    made: Seal, *, place: str, job: str, run: str, at: datetime
+) -> tuple[Entry, ...]:
+    """Tell a seal and each token that came, for the custody log.
+
+    ``place`` is the bag's, from the archive down.
+    """
     times = {one.token.authority: one.token.at for one in made.stamps}
+    found = []
     for name, digest in made.files:
         if not name.endswith((".p7s", ".tsr")):
             continue  # the statement is bound by the signature, the rest by the token
@@ -40,11 +52,11 @@ def record(store: Store, made: Seal, *, path: Path, job: str, run: str = "") -> 
         said = (
             f"{authority} {stamp(times[authority])}" if authority else str(made.signer)
         )
-        store.record(
+        found.append(
             Entry(
                 act=Act.SEAL if made.number == 1 else Act.RENEWAL,
-                at=store.clock.now(),
-                bag=path.name,
+                at=at,
+                bag=place.rpartition("/")[2],
                 job=job,
                 run=run,
                 path=f"{place}/{name}",
@@ -53,6 +65,7 @@ def record(store: Store, made: Seal, *, path: Path, job: str, run: str = "") -> 
                 detail=f"{digest} {said}",
             )
         )
+    return tuple(found)
 
 
 def logged(log: Log) -> dict[str, dict[str, Digest]]:

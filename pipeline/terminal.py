@@ -10,6 +10,7 @@ import sys
 import threading
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -49,6 +50,12 @@ def remark(text: str) -> None:
     """Print a line beside the result."""
     _put(sys.stderr, f"{clean(text)}\n")
     _put(sys.stderr)
+
+
+def alarm(text: str) -> None:
+    """Print a line from within a signal: nothing that is buffered may be touched."""
+    with suppress(OSError):
+        os.write(2, f"{line(text)}\n".encode())
 
 
 def say_json(value: object) -> None:

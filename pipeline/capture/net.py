@@ -151,6 +151,11 @@ class Network:
             )
         return cast("Reply", response.raw)
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the run was told to end."""
+        return self._stopped.is_set()
+
     def stop(self) -> None:
         """Let exchanges under way end, begin no other, and wait for nothing."""
         self._stopped.set()

@@ -11,7 +11,8 @@ import click
 from pipeline import terminal
 from pipeline.commands import evidence
 from pipeline.commands.session import Session, command
-from pipeline.errors import Exit, PipelineError
+from pipeline.errors import Exit, InterruptedRunError, PipelineError
+from pipeline.interruption import Interruption
 
 if TYPE_CHECKING:
     from pipeline.job import Order
@@ -120,6 +121,7 @@ def plan(session: Session, manifest_file: str, only: tuple[str, ...]) -> None:
 @click.option(
     "--strict", is_flag=True, help="Old news counts; every quote is required."
 )
+@click.option("--fresh", is_flag=True, help="Begin anew, even where a run was stopped.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @command
 def run(
@@ -131,9 +133,14 @@ def run(
     connect_to: tuple[str, ...],
     cacert: str | None,
     strict: bool,
+    fresh: bool,
     quiet: bool,
 ) -> Exit:
-    """Visit every source, keep what came, and bag it."""
+    """Visit every source, keep what came, and bag it.
+
+    A run that was stopped is gone on with by the same command: what it kept is not
+    visited again.
+    """
     from pipeline import job  # noqa: PLC0415 - start-up time
     from pipeline.capture import address  # noqa: PLC0415 - likewise
     from pipeline.intake import manifest  # noqa: PLC0415 - likewise
@@ -147,13 +154,19 @@ def run(
         connect_to=tuple(map(address.parse_connect_to, connect_to)),
     )
     roots = Path(cacert) if cacert else None
-    order = job.Order(only=only, strict=strict, policy=policy, cacert=roots)
+    order = job.Order(
+        only=only, strict=strict, policy=policy, cacert=roots, fresh=fresh
+    )
     progress = terminal.progress(quiet=quiet)
+    interruption = Interruption(terminal.alarm)
     try:
         outcomes = []
-        for one in read:
-            outcome = one_run(session, one, order, progress)
-            outcomes.append(outcome)
+        with interruption.listening():
+            for one in read:
+                if interruption.is_asked:
+                    raise InterruptedRunError(f"interrupted before {one.id} was begun")
+                outcome = one_run(session, one, order, progress, interruption)
+                outcomes.append(outcome)
     except PipelineError as error:
         error.bags = (*(bag for made in outcomes for bag in made.bags), *error.bags)
         raise
@@ -171,7 +184,11 @@ def run(
 
 
 def one_run(
-    session: Session, read: "Manifest", order: "Order", progress: terminal.Quiet
+    session: Session,
+    read: "Manifest",
+    order: "Order",
+    progress: terminal.Quiet,
+    interruption: Interruption,
 ) -> "Outcome":
     """Run one manifest through a door of its own."""
     from pipeline import job  # noqa: PLC0415 - start-up time
@@ -183,6 +200,7 @@ def one_run(
         closing(session.store()) as store,
         closing(evidence.appointed(session.config(), order)) as notary,
     ):
+        interruption.ends(network.stop)
         return job.run(
             read,
             order=replace(order, notary=notary),

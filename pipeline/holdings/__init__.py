@@ -10,6 +10,7 @@
     lock          one writer at a time
     room          where things stand in the archive folder, and moving them to last
     checkpoints   the log's key, and every head that it signed
+    journal       what a run under way has done, for whoever goes on with it
     ledger        what is wrong with the log, beside its checkpoints and its bags
     store         stage, accession, find, recover
     verify        a bag with what the log has against it: validate, composed

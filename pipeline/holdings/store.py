@@ -7,26 +7,28 @@ that was captured is deleted. The catalogue comes last, since it can be built ag
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from pipeline import __version__
 from pipeline.clock import Clock
 from pipeline.disk import DISK, Disk, sync_folder, sync_tree
-from pipeline.errors import FixityError, PipelineError
+from pipeline.errors import FixityError, PipelineError, StorageError
+from pipeline.fixity import PIECE, Digester
 from pipeline.holdings import catalogue as index
 from pipeline.holdings.catalogue import Catalogue
 from pipeline.holdings.checkpoints import Checkpoints, Stored
 from pipeline.holdings.custody import Act, Entry, Log, Logged
 from pipeline.holdings.database import DatabaseError
 from pipeline.holdings.description import describe
+from pipeline.holdings.journal import Begun, Journal, Step, journals
 from pipeline.holdings.ledger import agreed
 from pipeline.holdings.lock import Lock
 from pipeline.holdings.room import Room, entries, name_of, told
-from pipeline.model import Bag, Level, Severity
+from pipeline.model import Bag, Digest, Level, Severity
 from pipeline.packaging.validate import validate
 
 SOFTWARE = f"Muniment {__version__}"
@@ -34,6 +36,7 @@ INDEX = "catalogue.sqlite"
 ENOUGH = 5  # findings that are told of a broken bag
 LEFT_OVER = "left in staging by a run that did not finish"
 TORN = "the torn end of the custody log"
+TORN_VISIT = "not what the journal of its run tells of; its source is visited again"
 FOUND = "in quarantine without a line in the log"
 WHOLE = "stood in its place without a line in the log; every digest was checked"
 
@@ -143,6 +146,64 @@ class Store:
         with told(staged):
             shutil.rmtree(staged)
 
+    def settle(self, staged: Path) -> None:
+        """Make what is staged durable, where it is: a later run counts on it."""
+        self._require_lock()
+        sync_tree(staged, self._disk)
+        sync_folder(staged.parent, self._disk)
+
+    def begin(self, begun: Begun) -> Journal:
+        """Begin the journal of a run."""
+        self._require_lock()
+        return Journal.begin(self._room.staging, begun, disk=self._disk)
+
+    def journals(self) -> tuple[Journal, ...]:
+        """Read the journals of the runs that were stopped."""
+        return tuple(journals(self._room.staging, disk=self._disk))
+
+    def finish(self, journal: Journal) -> None:
+        """Clear away what a run left in staging, whose own bag is kept by now."""
+        self._require_lock()
+        for step in journal.steps:
+            staged = self._room.staging / step.staged
+            if step.file and staged.is_dir():  # it stands in the run's own bag
+                self.discard(staged)
+        with told(journal.path):
+            journal.path.unlink()
+
+    def found(self, step: Step, begun: Begun) -> Path | None:
+        """Find what a step of a journal tells of: kept, or still staged and whole.
+
+        A bag that is staged and whole is accessioned; what is not as it is told goes to
+        quarantine. Returns the bag's place, the staging folder of what makes no bag, or
+        None where the source is to be visited again.
+        """
+        staged = self._room.staging / step.staged
+        place = self.place(step.staged, begun.job, begun.started)
+        if not step.file and place.is_dir():
+            return place
+        if not staged.is_dir():
+            return None
+        if step.file and _is_file(staged / step.file, step.digests):
+            return staged
+        if not step.file and (bag := _whole(staged, step.digests)) is not None:
+            return self.accession(
+                staged,
+                bag,
+                job=begun.job,
+                run=begun.run,
+                started=begun.started,
+                also=step.entries,
+            )
+        known = _Known(aside={self._room.set_aside(staged): TORN_VISIT})
+        known.quarantined.update(one.path for one in self._quarantined())
+        self._note(*self._log_quarantine(known))
+        return None
+
+    def _quarantined(self) -> Iterator[Entry]:
+        logged = (one.entry for one in self.log.read())
+        return (entry for entry in logged if entry.act is Act.QUARANTINE)
+
     def accession(
         self,
         staged: Path,
@@ -152,11 +213,12 @@ class Store:
         run: str,
         started: datetime,
         software: str = SOFTWARE,
+        also: Iterable[Entry] = (),
     ) -> Path:
         """Keep a finished bag for good, and return its place once it is kept.
 
-        Raises StorageError; the bag is then still staged, or in its place and found by
-        ``recover``.
+        ``also`` is what the log is told of it next: its seals. Raises StorageError; the
+        bag is then still staged, or in its place and found by ``recover``.
         """
         self._require_lock()
         place = self.place(bag.id, job, started)
@@ -175,6 +237,8 @@ class Store:
             software=software,
         )
         self.record(entry)
+        for one in also:
+            self.record(replace(one, at=self._clock.now()))
         self._take_in(place)
         return place
 
@@ -213,10 +277,11 @@ class Store:
 
     # --------------------------------------------------------------------- recovering
 
-    def recover(self) -> tuple[str, ...]:
+    def recover(self, abandoned: Collection[str] = ()) -> tuple[str, ...]:
         """Make whole what an earlier run left half done; say what was done.
 
-        A torn line of the log, leftovers in staging and broken bags go to quarantine.
+        A torn line of the log, leftovers in staging and broken bags go to quarantine,
+        but what a stopped run can go on with stays, unless its id is ``abandoned``.
         A whole bag that is not in the log is logged. A bag that is in the log and not
         in its place can only be told of. The catalogue is brought up to date.
         """
@@ -225,16 +290,37 @@ class Store:
         self.log.sync()
         known = _Known.of(self.log.read())
         said = self._see_to_bags(known)
+        self._see_to_staging(known, abandoned)
         said += self._log_quarantine(known)
         said += self._missing(known)
         said += self._bring_up()
         notes, self.notes = self.notes, ()
         return (*said, *notes)
 
-    def _see_to_bags(self, known: "_Known") -> list[str]:
-        """Clear staging, and log or set aside every bag that has no line."""
+    def _see_to_staging(self, known: "_Known", abandoned: Collection[str]) -> None:
+        """Set aside what no run can go on with."""
+        spared: set[Path] = set()
+        for journal in self.journals():
+            begun = journal.begun
+            self._log_late(journal, known)
+            if self.place(begun.run, begun.job, begun.started).is_dir():
+                self.finish(journal)
+            elif begun.run not in abandoned:
+                spared.add(journal.path)
+                spared |= {self._room.staging / step.staged for step in journal.steps}
         for path in entries(self._room.staging):
-            known.aside[self._room.set_aside(path)] = LEFT_OVER
+            if path not in spared:
+                known.aside[self._room.set_aside(path)] = LEFT_OVER
+
+    def _log_late(self, journal: Journal, known: "_Known") -> None:
+        """Log what a run that died was about to log of a bag that is kept."""
+        for step in journal.steps:
+            for one in step.entries:
+                if step.staged in known.placed and told_by(one) not in known.told:
+                    self.record(replace(one, at=self._clock.now()))
+
+    def _see_to_bags(self, known: "_Known") -> list[str]:
+        """Log or set aside every bag that has no line."""
         said = []
         for bag in tuple(self.bags()):
             place = self._room.relative(bag)
@@ -338,6 +424,7 @@ class _Known:
     placed: dict[str, str] = field(default_factory=dict)  # where a bag is, by its id
     quarantined: set[str] = field(default_factory=set)
     aside: dict[str, str] = field(default_factory=dict)  # why, by place in quarantine
+    told: set[tuple[str, ...]] = field(default_factory=set)  # of seals
 
     @classmethod
     def of(cls, lines: Iterable[Logged]) -> "_Known":
@@ -349,7 +436,36 @@ class _Known:
             elif entry.act is Act.QUARANTINE:
                 known.quarantined.add(entry.path)
                 known.placed.pop(entry.bag, None)
+            elif entry.act in {Act.SEAL, Act.RENEWAL}:
+                known.told.add(told_by(entry))
         return known
+
+
+def told_by(entry: Entry) -> tuple[str, ...]:
+    """Tell a line on a seal from every other, whenever it was written."""
+    return (entry.act, entry.path, entry.detail)
+
+
+def _is_file(file: Path, digests: tuple[Digest, ...]) -> bool:
+    """Tell whether a file is there with these digests."""
+    digester = Digester(one.algorithm for one in digests)
+    try:
+        with file.open("rb") as opened:
+            for piece in iter(lambda: opened.read(PIECE), b""):
+                digester.update(piece)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageError.at(file, error) from error
+    return set(digester.digests()) == set(digests)
+
+
+def _whole(staged: Path, digests: tuple[Digest, ...]) -> Bag | None:
+    """Read a bag in staging, if it is the one with these tag manifests, and whole."""
+    if _problem(staged):
+        return None
+    bag = describe(staged).bag
+    return bag if set(bag.tagmanifests) == set(digests) else None
 
 
 def _problem(bag: Path) -> str:

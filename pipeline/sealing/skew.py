@@ -18,8 +18,10 @@ class Skew:
     servers: int
 
 
-def median_skew(seen: Iterable[tuple[str, datetime, datetime]]) -> Skew | None:
-    """Take the median over servers, each by its own median: a busy one counts once.
+def offsets(
+    seen: Iterable[tuple[str, datetime, datetime]],
+) -> tuple[tuple[str, float], ...]:
+    """Tell how many seconds each server was ahead, by the median of what it said.
 
     ``seen`` holds a server, its ``Date``, and our clock when the answer began. A Date
     has whole seconds: half of one is added.
@@ -27,6 +29,19 @@ def median_skew(seen: Iterable[tuple[str, datetime, datetime]]) -> Skew | None:
     servers: dict[str, list[float]] = {}
     for server, theirs, ours in seen:
         servers.setdefault(server, []).append((theirs - ours).total_seconds() + 0.5)
+    return tuple((server, median(said)) for server, said in servers.items())
+
+
+def median_skew(seen: Iterable[tuple[str, datetime, datetime]]) -> Skew | None:
+    """Take the median over servers, each by its own median: a busy one counts once."""
+    return skew_of(offsets(seen))
+
+
+def skew_of(told: Iterable[tuple[str, float]]) -> Skew | None:
+    """Take the median over servers of what ``offsets`` told, of one capture or many."""
+    servers: dict[str, list[float]] = {}
+    for server, ahead in told:
+        servers.setdefault(server, []).append(ahead)
     if not servers:
         return None
     middle = median(median(one) for one in servers.values())
