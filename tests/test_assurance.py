@@ -1,6 +1,8 @@
 """What our verifier says of a sealed bag that someone has been at."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sealing_cases
@@ -124,3 +126,9 @@ def test_a_certificate_is_for_timestamping_alone_and_critically(it, purposes, cr
     certificate = it.one.house.certified("odd", it.signer.key, purposes=purposes, critical=critical)  # fmt: skip
     with pytest.raises(ValueError, match="its certificate"):
         token.require_timestamping(certificate)
+
+
+def test_every_finding_is_told_in_the_archives_page():
+    page = (Path(__file__).parents[1] / "archive/README.md").read_text("utf-8")
+    listed = re.findall(r"^\| `(seal-[a-z]+)` \|", page, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(worth.CLAUSES)
