@@ -10,6 +10,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -58,6 +59,10 @@ class Origin:
     def __enter__(self) -> Self:
         self._thread.start()
         return self
+
+    def shut(self) -> None:
+        """Listen no more, if ever it did: nobody is there."""
+        self._listening.close()
 
     def __exit__(self, *_: object) -> None:
         # shutdown wakes accept(); close alone would leave it waiting
@@ -146,6 +151,9 @@ class FixedClock:
         return 0.5
 
 
+trust = cache(tls_context)  # to read a hundred roots takes longer than most tests
+
+
 def network(
     clock: object = None,
     *,
@@ -158,6 +166,6 @@ def network(
     return Network(
         clock=clock or FixedClock(),
         policy=policy or Policy(allow=allow),
-        tls=tls_context(cacert),
+        tls=trust(cacert),
         **options,
     )

@@ -57,6 +57,9 @@ FORBIDDEN = {
     "IPv6 documentation": "2001:db8::1",
     "new IPv6 documentation": "3fff::1",
     "segment routing": "5f00::1",
+    "IPv4-translated": "::ffff:0:7f00:1",
+    "IPv4-translated of a public address": "::ffff:0:808:808",
+    "never given to anyone": "4000::1",
     "no address at all": "localhost",
     "octal, as a text": "0177.0.0.1",
 }

@@ -50,6 +50,9 @@ NEVER: tuple[tuple[Network, str], ...] = tuple(
         ("ff00::/8", "multicast"),
     )
 )
+# All else is reserved, if not the shell of an IPv4 address (RFC 4291, 2.4); in it are
+# the IPv4-translated ::ffff:0:a.b.c.d, which some systems still take for a.b.c.d.
+GLOBAL = ipaddress.IPv6Network("2000::/3")
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 ISATAP = 0x5EFE  # the middle of ...:0:5efe:a.b.c.d, RFC 5214
 
@@ -101,7 +104,8 @@ def refusal(address: str, allow: Iterable[Network] = ()) -> str:
         for network, name in NEVER:
             if one.version == network.version and one in network and one != _shell(ip):
                 return f"{address} is a {name} address ({network})"
-    if not inner.is_global:
+    is_reserved = isinstance(inner, ipaddress.IPv6Address) and inner not in GLOBAL
+    if is_reserved or not inner.is_global:
         return f"{address} is not a public address"
     return ""
 

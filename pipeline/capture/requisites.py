@@ -24,7 +24,7 @@ from pipeline.capture import markup
 from pipeline.capture.content import PAGE_LIMIT, to_text
 
 MOST_URLS = 100_000
-CSS_LIMIT = 4 * 2**20  # bytes of a style sheet that are read
+CSS_LIMIT = 2**20  # bytes of a style sheet, or of all styles of a page, that are read
 NESTING = 3  # pages within pages: srcdoc, noscript
 SHOWN = 200  # characters of a URL that could not be read
 
@@ -76,9 +76,9 @@ def in_html(data: bytes, encoding: str, url: str) -> Found:
     """Name what a page needs. The first ``base`` that can be read counts."""
     tree = markup.parse(to_text(data[:PAGE_LIMIT], encoding))
     base = _base(tree, url)
-    wants = _Wants(base)
+    wants, styles = _Wants(base), _Styles()
     for node in _nodes(tree):
-        for written, is_lazy in _written(node):
+        for written, is_lazy in _written(node, styles):
             wants.add(written, is_lazy=is_lazy)
         if wants.is_full:
             break
@@ -126,7 +126,7 @@ class _Wants:
         if is_lazy and "{" in text:  # a pattern for a script to fill in
             return
         url = self._absolute(text)
-        if url.startswith(("http://", "https://")):
+        if url.startswith(("http://", "https://")) and not _names_user(url):
             self._urls[url] = self._urls.get(url, is_lazy) and is_lazy
         elif not url.startswith(SILENT_SCHEMES):
             self._dropped[text[:SHOWN]] = None
@@ -158,6 +158,11 @@ def resolved(written: str, base: str) -> str:
         return ""
 
 
+def _names_user(url: str) -> bool:
+    """Tell whether a URL brings a name or a password; browsers fetch no such thing."""
+    return "@" in url and "@" in url.split("/", 3)[2]
+
+
 # ---------------------------------------------------------------------------- HTML
 
 
@@ -186,7 +191,7 @@ def _base(tree: LexborHTMLParser, url: str) -> str:
     return base if base and not base.startswith(SILENT_SCHEMES) else url
 
 
-def _written(node: LexborNode) -> Iterator[tuple[str, bool]]:
+def _written(node: LexborNode, styles: "_Styles") -> Iterator[tuple[str, bool]]:
     """Name what an element needs, as written, and whether only a script fetches it."""
     tag, told = node.tag or "", node.attributes
     needs = NEEDS.get(tag, ())
@@ -199,15 +204,18 @@ def _written(node: LexborNode) -> Iterator[tuple[str, bool]]:
             for url in several:
                 yield url, is_lazy
         elif name == "style":
-            for url in named_by_css(value):
+            for url in styles.names(value):
                 yield url, False
-    if tag in _OTHERWISE:
-        for url in _OTHERWISE[tag](node):
-            yield url, False
+    for url in _otherwise(node, styles):
+        yield url, False
 
 
-def _style(node: LexborNode) -> Iterable[str]:
-    return named_by_css(node.text())
+def _otherwise(node: LexborNode, styles: "_Styles") -> Iterable[str]:
+    """Name what an element needs that none of those attributes tells."""
+    if node.tag == "style":
+        return styles.names(node.text())
+    ask = _OTHERWISE.get(node.tag or "")
+    return ask(node) if ask else ()
 
 
 def _input(node: LexborNode) -> Iterable[str]:
@@ -223,7 +231,7 @@ def _link(node: LexborNode) -> Iterable[str]:
     return (told.get("href") or "", *srcset(told.get("imagesrcset") or ""))
 
 
-_OTHERWISE = {"style": _style, "input": _input, "link": _link}
+_OTHERWISE = {"input": _input, "link": _link}
 
 # A candidate's URL runs to a blank, its descriptors to a comma outside parentheses.
 _CANDIDATE = re.compile(r"[\s,]*+([^\s]+)")
@@ -243,7 +251,7 @@ def srcset(value: str) -> Iterator[str]:
 
 
 _REFRESH = re.compile(
-    r"\s*(?:\d+[\d.]*|\.[\d.]*)(?=[\s;,])\s*+[;,]?+\s*+(?:url\s*=\s*)?+(.+)",
+    r"\s*+(?:\d++[\d.]*+|\.[\d.]*+)(?=[\s;,])\s*+[;,]?+\s*+(?:url\s*+=\s*+)?+(.+)",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -293,6 +301,19 @@ def named_by_css(css: str) -> Iterator[str]:
                 break
         else:
             levels.pop()
+
+
+class _Styles:
+    """The styles within one page, read as long as they are no more than a page has."""
+
+    def __init__(self) -> None:
+        self._left = CSS_LIMIT
+
+    def names(self, css: str) -> Iterator[str]:
+        """Name what one of them needs, as written."""
+        read = css[: self._left]
+        self._left -= len(read)
+        yield from named_by_css(read)
 
 
 class _Level:
