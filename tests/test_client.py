@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from origins import FixedClock, Origin, answer, redirect
 
 from pipeline.capture.address import ConnectTo, Policy
-from pipeline.capture.client import Client, Manner, referrer, resolved
+from pipeline.capture.client import (
+    COOKIE_ROOM,
+    LONGEST_COOKIE,
+    Client,
+    Manner,
+    referrer,
+    resolved,
+)
 from pipeline.capture.order import Contact, Reply
 from pipeline.capture.wire import Recording
 from pipeline.model import Purpose, Source
@@ -251,6 +258,30 @@ def test_no_cookie_stops_a_visit(told, client):
         hops = list(client().hops(site.url + "/", DOCUMENT))
         assert "good=1" in (field(site.heads[1], "Cookie") or "")
     assert hops[-1].reply.message.head.status == 200
+
+
+def test_no_flood_of_cookies_is_sent_or_kept(client):
+    def page(path):
+        told = [f"Set-Cookie: {path[1:]}c{n}={'v' * 4000}" for n in range(60)]
+        lines = ["HTTP/1.1 302 Found", f"Location: {path}x", "Content-Length: 0", *told]
+        return "\r\n".join([*lines, "", ""]).encode()
+
+    with Origin(page) as site:
+        made = client()
+        list(made.hops(site.url + "/", DOCUMENT))
+        sent = field(site.heads[-1], "Cookie")
+    assert 8000 < len(sent) <= COOKIE_ROOM
+    assert all(cookie.endswith("=" + "v" * 4000) for cookie in sent.split("; "))
+
+
+def test_no_more_cookies_are_taken_than_a_browser_takes(client, monkeypatch):
+    monkeypatch.setattr("pipeline.capture.client.MOST_COOKIES", 3)
+    head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: /in\r\n"
+    told = b"Set-Cookie: long=" + b"v" * LONGEST_COOKIE + b"\r\n"
+    told += b"".join(b"Set-Cookie: c%d=1\r\n" % n for n in range(5))
+    with Origin({"/": head + told + b"\r\n", "/in": answer(b"x")}) as site:
+        list(client().hops(site.url + "/", DOCUMENT))
+        assert field(site.heads[1], "Cookie") == "c0=1; c1=1; c2=1"
 
 
 def test_a_cookie_of_the_manifest_is_kept_beside_those_of_the_server(client):

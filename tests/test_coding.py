@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.capture.coding import MOST_MEMBERS, decode
+from pipeline.capture.coding import MOST_MEMBERS, PLENTY, decode
 
 PAGE = b"<!doctype html><p>" + b"".join(
     b"About %d people were killed. " % (n * n) for n in range(4000)
@@ -115,6 +115,13 @@ def test_a_bomb_within_a_bomb_does_not_go_off():
     found = decode(bomb, "gzip, gzip", limit=1000)
     assert len(found.data) == 1000
     assert not found.complete
+
+
+@pytest.mark.parametrize(("coding", "pack"), PACK.items(), ids=PACK.keys())
+def test_what_unpacks_to_more_than_text_ever_does_is_a_bomb(coding, pack):
+    found = decode(pack(bytes(50_000_000)), coding)
+    assert len(found.data) == PLENTY
+    assert "longer than" in found.problems[0]
 
 
 def test_a_plain_body_is_cut_at_the_bound_too():

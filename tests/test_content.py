@@ -24,6 +24,7 @@ from pipeline.capture.content import (
     sniff,
     to_text,
 )
+from pipeline.capture.markup import MOST_TAGS
 
 SHARED = Path(os.environ.get("MUNIMENT_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -246,6 +247,17 @@ def test_a_page_too_large_is_read_as_far_as_it_goes():
     page = read_html(b"<p>a" + b" " * PAGE_LIMIT + b"<p>b", "utf-8")
     assert (page.text, page.complete) == ("a", False)
     assert read_html(b"<p>a", "utf-8").complete
+
+
+def test_a_page_of_more_tags_than_are_read_says_so():
+    page = read_html(b"<p>a" * (MOST_TAGS + 1), "utf-8")
+    assert (page.text.count("a"), page.complete) == (MOST_TAGS, False)
+
+
+def test_blanks_without_end_take_no_time():
+    start = time.process_time()
+    assert read_html(b"x" + b"<i> </i>" * 45_000 + b"y", "utf-8").text == "x y"
+    assert time.process_time() - start < 3  # measured 0.2; this is a fuse
 
 
 def test_a_page_nested_without_end_is_read_all_the_same():

@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.capture.markup import (
+    MOST_TAGS,
     attributes,
+    cut,
     flat,
+    is_endless,
     is_treacherous,
     parse,
     roots,
@@ -69,6 +72,18 @@ HARMLESS = {
 @pytest.mark.parametrize("html", HARMLESS.values(), ids=HARMLESS.keys())
 def test_an_ordinary_page_is_left_as_it_is(html):
     assert not is_treacherous(html)
+
+
+def test_a_page_of_more_tags_than_are_read_is_cut_there():
+    page = "<p>one" * (MOST_TAGS + 5)
+    assert is_endless(page)
+    assert cut(page) == "<p>one" * MOST_TAGS
+    assert not is_endless(cut(page))
+    assert cut("<p>one") == "<p>one"
+
+
+def test_nul_is_no_character_of_a_page():
+    assert parse("<p>o\0ne").body.text() == "one"
 
 
 UNENDING = {

@@ -14,9 +14,12 @@ from origins import FixedClock, Origin, answer, redirect
 
 from pipeline import __version__, warc
 from pipeline.capture.address import ConnectTo, Policy
+from pipeline.capture.http import ANALYSED
+from pipeline.capture.markup import MOST_TAGS
 from pipeline.capture.robots import Robots
 from pipeline.capture.visit import (
     TEXT_PATH,
+    TOO_MUCH,
     Task,
     header_values,
     requested,
@@ -667,3 +670,12 @@ def test_what_was_odd_about_a_coding_is_noted(captured):
     with Origin({"/": mislabelled}) as site:
         told = captured(f"{site.url}/").capture
     assert told.notes
+
+
+def test_words_that_were_not_read_are_said_not_to_be(captured):
+    many = page("<p>a" * (MOST_TAGS + 1))
+    large = answer(b"x " * (ANALYSED // 2 + 1), kind="text/plain")
+    with Origin({"/many": many, "/large": large}) as site:
+        assert TOO_MUCH in captured(f"{site.url}/many").capture.notes
+        told = captured(f"{site.url}/large", quotes=(quote("words"),)).capture
+    assert f"limit: only the first {ANALYSED} bytes are read" in told.notes

@@ -39,6 +39,9 @@ TOO_MANY = 429
 SERVER_ERRORS = range(500, 600)
 TRANSIENT = ("dns", "connect", "timeout", "reset", "no-response")
 OURS = {"cookie": "Cookie", "referer": "Referer"}  # names that a request adds to
+LONGEST_COOKIE = 4096  # bytes, attributes and all (RFC 6265, 6.1)
+MOST_COOKIES = 3000  # of one visit, likewise
+COOKIE_ROOM = 16 * 1024  # bytes of cookies in one request; servers take no more
 LONGEST_URL = 8192  # characters; a longer one breaks readers of the WARC
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 ACCEPT_ENCODING = "gzip, deflate, br"
@@ -91,7 +94,7 @@ class Client:
         self._secrets = secrets
         self._home = ada_url.URL(source.url).href
         self._cookies = RequestsCookieJar()
-        self._has_cookies = False
+        self._cookies_taken = 0
         self._ahead: Order | None = None
         self.takes_invalid = source.tls is TlsPolicy.RECORD
         self.patience = Patience(
@@ -170,7 +173,7 @@ class Client:
         headers = self._headers_for(url)
         if manner.referrer and (told := referrer(manner.referrer, url)):
             headers["Referer"] = told
-        if self._has_cookies and (cookie := self._cookie(url)):
+        if self._cookies_taken and (cookie := self._cookie(url)):
             own = headers.get("Cookie")
             headers["Cookie"] = f"{own}; {cookie}" if own else cookie
         return Order(
@@ -195,7 +198,10 @@ class Client:
         }
 
     def _cookie(self, url: str) -> str:
-        return str(get_cookie_header(self._cookies, _asked(url)) or "")
+        told = str(get_cookie_header(self._cookies, _asked(url)) or "")
+        if len(told) <= COOKIE_ROOM:
+            return told
+        return told[:COOKIE_ROOM].rpartition("; ")[0]
 
     def _patience_for(self, manner: Manner) -> Patience:
         if manner.max_size is None:
@@ -205,7 +211,11 @@ class Client:
     def _remember(self, url: str, reply: Reply) -> None:
         """Keep the cookies of a response, as a browser would for one visit."""
         told = reply.message.head.values("set-cookie") if reply.message else ()
-        cookies = [cookie for cookie in told if not NO_COOKIE.search(cookie)]
+        cookies = [
+            cookie
+            for cookie in told
+            if len(cookie) <= LONGEST_COOKIE and not NO_COOKIE.search(cookie)
+        ][: MOST_COOKIES - self._cookies_taken]
         if not cookies:
             return
         fields = EmailMessage()
@@ -213,7 +223,7 @@ class Client:
             fields["Set-Cookie"] = cookie
         carrier = SimpleNamespace(_original_response=SimpleNamespace(msg=fields))
         extract_cookies_to_jar(self._cookies, _asked(url), carrier)
-        self._has_cookies = True
+        self._cookies_taken += len(cookies)
 
     def _wait(self, reply: Reply, attempt: int, longest: timedelta) -> float | None:
         """Return the seconds to wait before asking again, None where it is no use."""

@@ -21,6 +21,8 @@ MOST_CODINGS = 5
 MOST_MEMBERS = 10_000  # of one gzip body
 STEP = 16 * 1024  # bytes put into a decoder at a time
 PIECE = 64 * 1024  # bytes a decoder is asked for at a time
+PLENTY = 2 * 2**20  # decoded bytes that any body may have, however few it came as
+MOST_RATIO = 100  # beyond that, decoded bytes for one of the body; text has up to 30
 GZIP = b"\x1f\x8b"
 _MARKUP = re.compile(rb"\s*<[^\0-\x08\x0e-\x1f]*", re.DOTALL)
 
@@ -219,23 +221,24 @@ class _Unpacking:
 
     def _run(self, decoder: _Decoder, steps: Iterable[tuple[int, int]]) -> _End:
         for at, end in steps:
+            most = min(self._limit, max(PLENTY, MOST_RATIO * end))
             try:
-                is_full = self._take(decoder, self._data[at:end])
+                is_full = self._take(decoder, self._data[at:end], most)
             except ValueError as error:
                 return _End(at=at, problem=f"damaged, {error}", is_damaged=True)
             if is_full:
-                return _End(at=end, problem=f"longer than the {self._limit} bytes read")
+                return _End(at=end, problem=f"longer than the {most} bytes read")
             if decoder.is_done:
                 return _End(at=end - decoder.unused)
         return _End(at=len(self._data), problem="cut short")
 
-    def _take(self, decoder: _Decoder, given: bytes) -> bool:
+    def _take(self, decoder: _Decoder, given: bytes, most: int) -> bool:
         """Take all that a decoder makes of some bytes; tell if it is too much."""
-        while made := decoder.take(given, min(PIECE, self._limit - self.size + 1)):
+        while made := decoder.take(given, min(PIECE, most - self.size + 1)):
             self._out.write(made)
             given = b""
-            if self.size > self._limit:
-                self._out.truncate(self._limit)
+            if self.size > most:
+                self._out.truncate(most)
                 return True
         return False
 

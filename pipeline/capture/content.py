@@ -253,10 +253,11 @@ BLOCKS = markup.names(
 APART = markup.names("td th button select")  # on one line, but apart
 AS_WRITTEN = markup.names("pre listing textarea xmp plaintext")
 
-_BLANKS = re.compile(r"[ \t\n\f\r]+")
-_BLANKS_IN_LINE = re.compile(r"[ \t\f]+")
+# Any run of blanks but the one blank that it becomes: most stand as they should.
+_BLANKS = re.compile(r"[\t\n\f\r][ \t\n\f\r]*+| [ \t\n\f\r]++")
+_BLANKS_IN_LINE = re.compile(r"[\t\f][ \t\f]*+| [ \t\f]++")
 _GAPS = re.compile(r"[ \t]{2,}")
-_LINE_END = re.compile(r"[ \t]*\n[ \t\n]*")
+_LINE_END = re.compile(r"(?<![ \t])[ \t]*+\n[ \t\n]*+")  # no run is tried twice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,19 +267,20 @@ class Page:
     title: str
     text: str
     lang: str
-    complete: bool = True  # False where the page is too large to be read whole
+    complete: bool = True  # False where the page has more than is read
 
 
 def read_html(data: bytes, encoding: str) -> Page:
     """Read the visible words of a page, in document order, block by block."""
-    tree = markup.parse(to_text(data[:PAGE_LIMIT], encoding))
-    html = tree.css_first("html")
-    lang = html.attributes.get("lang") if html else ""
+    html = to_text(data[:PAGE_LIMIT], encoding)
+    tree, is_endless = markup.parse(html), markup.is_endless(html)
+    root = tree.css_first("html")
+    lang = root.attributes.get("lang") if root else ""
     return Page(
         title=_title(tree),
         text=_Reader(markup.roots(tree)).text,
         lang=(lang or "").strip(),
-        complete=len(data) <= PAGE_LIMIT,
+        complete=len(data) <= PAGE_LIMIT and not is_endless,
     )
 
 

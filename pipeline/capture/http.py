@@ -16,8 +16,9 @@ from pipeline.capture.records import Note, Records, served_type, told
 from pipeline.capture.wire import Message
 from pipeline.model import Exchange, Previous, Purpose, Requisites, Source
 
-ANALYSED = 64 * 2**20  # decoded bytes of a page or style sheet that are looked at
+ANALYSED = content.PAGE_LIMIT  # decoded bytes of a document that are looked at
 CSS_DEPTH = 5
+TOO_LONG = f"limit: only the first {ANALYSED} bytes are read"
 FRAME_DEPTH = 3
 REFRESH_LIMIT = 3  # pages in a row that only lead on
 SHORT_PAGE = 16 * 1024  # bytes; a longer page has something to say
@@ -79,13 +80,14 @@ def is_text(message: Message) -> bool:
 
 
 def body_of(url: str, message: Message) -> Body:
-    """Decode a response for reading, never more than 64 MiB of it."""
+    """Decode a response for reading, never more than 8 MiB of it."""
     taken, size = [], 0
     for piece in message.payload():
         taken.append(bytes(piece[: ANALYSED - size]))
         size += len(taken[-1])
         if size >= ANALYSED:
             break
+    is_long = message.payload_size > ANALYSED
     coding = ", ".join(message.head.values("content-encoding"))
     decoded = content.decode(b"".join(taken), coding, limit=ANALYSED)
     kind = served_type(message) or content.sniff(decoded.data)
@@ -99,7 +101,7 @@ def body_of(url: str, message: Message) -> Body:
         data=decoded.data,
         media_type=kind,
         encoding=encoding,
-        problems=decoded.problems,
+        problems=(TOO_LONG,) * is_long + decoded.problems,
     )
 
 

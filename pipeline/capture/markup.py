@@ -9,6 +9,7 @@ only nesting tells (``hidden``). Ordinary pages are parsed as a browser parses t
 """
 
 import re
+from itertools import islice
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -19,6 +20,7 @@ MOST_ATTRIBUTES = 1_000  # of one tag; each is compared with every other
 LONG = 8_000  # characters of attributes worth counting
 MOST_ROOTS = 100  # <html> and <body> tags, whose attributes are merged
 SHADOWS = 16  # shadow roots within shadow roots
+MOST_TAGS = 100_000  # of a page, or what may be some; each is a node in memory
 REACH = 64  # how far down the stack an end tag is looked for
 
 
@@ -63,8 +65,21 @@ ATTRIBUTE = re.compile(
 
 def parse(html: str) -> LexborHTMLParser:
     """Parse a page as a browser with scripts would: ``noscript`` is mere text."""
+    html = cut(html).replace("\0", "")  # ignored (HTML, 13.2.6.4.7), at 20 bytes each
     safe = flat(html) if is_treacherous(html) else html
     return LexborHTMLParser(safe, scripting=True)
+
+
+def is_endless(html: str) -> bool:
+    """Tell whether a page has more tags than are read."""
+    return html.count("<") > MOST_TAGS
+
+
+def cut(html: str) -> str:
+    """Return as much of a page as is read: all of it, but for the most absurd."""
+    if not is_endless(html):
+        return html
+    return "<".join(html.split("<", MOST_TAGS + 1)[: MOST_TAGS + 1])
 
 
 def roots(tree: LexborHTMLParser) -> tuple[LexborNode, ...]:
@@ -92,10 +107,11 @@ def attributes(tag: str) -> dict[str, str]:
 
 def is_treacherous(html: str) -> bool:
     """Tell whether a tree builder would work far beyond what the size explains."""
-    stack, tokens = _Stack(), TOKEN.findall(html)
-    bound = WORK_LIMIT + WORK_PER_TAG * len(tokens)
+    stack = _Stack()
+    bound = WORK_LIMIT + WORK_PER_TAG * html.count("<")
     work = roots = 0
-    for raw, raw_told, text, slash, tag, told in tokens:
+    for token in TOKEN.finditer(html):
+        raw, raw_told, text, slash, tag, told = token.groups("")
         name = (tag or raw).lower()
         if raw:
             # Within svg and math the same names hold elements, not text.
@@ -171,4 +187,5 @@ def _few(tag: str) -> str:
 
 
 def _has_many(tag: str) -> bool:
-    return len(tag) > LONG and len(ATTRIBUTE.findall(tag)) > MOST_ATTRIBUTES
+    some = islice(ATTRIBUTE.finditer(tag), MOST_ATTRIBUTES, None)
+    return len(tag) > LONG and next(some, None) is not None

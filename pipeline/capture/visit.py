@@ -39,6 +39,7 @@ from pipeline.model import (
 )
 
 TEXT_PATH = "data/objects/rendered/page.txt"
+TOO_MUCH = "limit: the page has more tags than are read; words behind were not seen"
 PRODUCT = f"Muniment/{__version__}"
 
 
@@ -270,6 +271,8 @@ def read(landing: Landing, source: Source) -> Reading:
     if body.is_html:
         page = content.read_html(body.data, body.encoding)
         title, text = page.title, page.text
+        if not page.complete:
+            body = replace(body, problems=(*body.problems, TOO_MUCH))
     elif source.quotes:
         text = content.to_text(body.data, body.encoding)
     found = quotes.find(text, source.quotes, record="", url=body.url)

@@ -1,0 +1,81 @@
+"""Whatever a server does: bytes kept, a verdict that is right, in time, in memory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hostile_web
+import pytest
+from hostile_web import CASES, SLACK, all_seen, table, written_table
+
+LARGE = {name: case.most for name, case in CASES.items() if case.is_large}
+SMALL = [name for name in CASES if name not in LARGE]
+each = pytest.mark.parametrize("name", CASES)
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """What came of every case, several at a time."""
+    return all_seen(tmp_path_factory.mktemp("hostile"), CASES)
+
+
+def test_every_case_has_a_name_of_its_own():
+    assert len(CASES) == sum(map(len, hostile_web.CHAPTERS.values()))
+
+
+def test_the_table_in_the_readme_is_up_to_date():
+    assert written_table() == table()
+
+
+@each
+def test_the_verdict_and_its_reasons_are_right(name, seen):
+    capture, case = seen[name].capture, CASES[name]
+    assert (capture.verdict, capture.reasons) == (case.verdict, case.reasons)
+
+
+@each
+def test_what_was_odd_is_told_and_what_was_cut_is_marked(name, seen):
+    case, answer = CASES[name], seen[name].answer
+    told = (answer.truncated, answer.anomalies) if answer else ("", ())
+    assert told == (case.truncated, case.anomalies)
+
+
+@each
+def test_what_a_page_did_not_get_is_counted(name, seen):
+    assert len(seen[name].capture.requisites.missing) == CASES[name].missing
+
+
+@each
+def test_the_bytes_kept_are_the_bytes_received(name, seen):
+    assert seen[name].kept == seen[name].received
+
+
+@each
+def test_it_ends_within_its_deadline(name, seen):
+    assert seen[name].seconds < CASES[name].deadline + SLACK
+
+
+@each
+def test_nothing_but_the_server_is_connected_to(name, seen):
+    assert seen[name].dialled <= {"127.0.0.1"} | set(CASES[name].public)
+    if CASES[name].asked is not None:
+        assert seen[name].requests == CASES[name].asked
+
+
+def grown(names):
+    """Visit some in a process of their own; return the MiB by which it grew."""
+    script = [sys.executable, hostile_web.__file__, "--grows", *names]
+    root = Path(hostile_web.__file__).parents[1]
+    done = subprocess.run(script, cwd=root, env={**os.environ, "PYTHONPATH": f"{root}"}, capture_output=True, check=True)  # fmt: skip
+    return float(done.stdout)
+
+
+@pytest.mark.parametrize("most", sorted(set(LARGE.values())))
+def test_no_response_takes_more_memory_than_is_said(most):
+    assert grown(name for name in LARGE if LARGE[name] == most) < most
+
+
+def test_no_small_response_takes_more_either():
+    slow = [name for name in SMALL if "drip" in name or "silence" in name]
+    assert grown(name for name in SMALL if name not in slow) < 32
