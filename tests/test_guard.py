@@ -17,7 +17,8 @@ from origins import FixedClock, Origin, answer, network, redirect
 
 from pipeline.capture.address import ConnectTo, Policy
 from pipeline.capture.client import Client, Manner
-from pipeline.capture.net import Order, Patience
+from pipeline.capture.line import ANYWHERE
+from pipeline.capture.order import Order, Patience
 from pipeline.capture.robots import Robots
 from pipeline.capture.visit import Task, requested, visit
 from pipeline.clock import SystemClock
@@ -246,8 +247,6 @@ def test_what_is_no_address_is_not_connected_to_either(spelling, trap, tmp_path)
 
 def test_without_the_guard_nearly_all_of_them_would_be(trap, tmp_path):
     """Else the tests here would show nothing."""
-    from pipeline.capture.net import ANYWHERE
-
     open_door = door(trap, policy=Policy(allow=ANYWHERE))
     for spelling in SPELLINGS.values():
         asked(open_door, tmp_path, spelling)
