@@ -132,3 +132,13 @@ def test_every_finding_is_told_in_the_archives_page():
     page = (Path(__file__).parents[1] / "archive/README.md").read_text("utf-8")
     listed = re.findall(r"^\| `(seal-[a-z]+)` \|", page, flags=re.MULTILINE)
     assert sorted(listed) == sorted(worth.CLAUSES)
+
+
+def test_a_seal_that_somebody_adds_stands_in_for_no_timestamp(it):
+    for path in it.bag.glob("seal-0001.two.*"):
+        path.unlink()
+    it.seal(signer=sealing_cases.stranger(it))
+    found = judged(it)
+    assert [one.code for one in found.findings if one.severity == "error"] == ["seal-timestamps"]  # fmt: skip
+    assert found.seals[1].witnesses() == 2
+    assert "two at" not in found.sentence()

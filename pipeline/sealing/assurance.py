@@ -123,7 +123,9 @@ class _Judgement:
         signed = [one for one in seals if one.is_signed]
         if demand.seal and not signed:
             self.say("seal-missing", "", "a seal is required, and there is none")
-        most = max((one.witnesses() for one in signed), default=0)
+        # Whoever adds a seal of their own can have it stamped: that proves no more.
+        own = (one for one in signed if one.fingerprint == signed[0].fingerprint)
+        most = max((one.witnesses() for one in own), default=0)
         if most < demand.timestamps:
             message = f"{demand.timestamps} timestamps are required, {most} accepted"
             self.say("seal-timestamps", "", message)

@@ -96,7 +96,8 @@ class Assurance:
         signed = [one for one in self.seals if one.is_signed]
         if not signed:
             return "not sealed; time asserted by this machine only"
-        proofs = [proof for one in signed for proof in one.proofs]
+        own = [one for one in signed if one.fingerprint == signed[0].fingerprint]
+        proofs = [proof for one in own for proof in one.proofs]
         who = f"sealed by {signed[0].signer} ({signed[0].fingerprint})"
         if not proofs:
             return f"{who}; time asserted by this machine only"
@@ -105,7 +106,7 @@ class Assurance:
             for one in proofs
         )
         told = f"{who}; existed by the word of {by}"
-        begun = max((p.token.at for one in signed for p in one.begun), default=None)
+        begun = max((p.token.at for one in own for p in one.begun), default=None)
         if begun is None:
             return told
         return f"{told}; not before {stamp(begun)}, when its plan was stamped"
