@@ -167,7 +167,8 @@ def test_all_seals_taken_away_from_a_copy_are_missed(desk):
 def test_a_seal_is_renewed_and_logged(desk):
     desk.run()
     assert desk.says("seal", "case/page")[0] == 2
-    status, out, _ = desk.says("seal", "case/page", "--renew")
+    status, out, _ = desk.says("seal", "case/page", "--renew", "--digests")
+    assert (desk.bag() / "seal-0002.blake2b.txt").is_file()
     assert status == 0
     assert "seal 2 sealed" in out
     assert desk.says("verify", "archive")[0] == 0
@@ -208,6 +209,7 @@ FAULTS = {
     "a signer that is no fingerprint": (("verify", "m", "--require-signer", "me"), "64 hexadecimal digits"),
     "both at once": (("seal", "m", "--pending", "--renew"), "choose one"),
     "no bag": (("seal",), "which bag?"),
+    "digests of nothing": (("seal", "m", "--digests"), "goes with --renew"),
     "nobody's key": (("keys", "init"), "whose key?"),
     "no key to show": (("keys", "show"), "expected a signing key"),
     "a bag that is unknown": (("seal", "nobody"), "there is no archive"),

@@ -196,3 +196,45 @@ def test_openssl_finds_the_same(bag, keeper, tmp_path):
          "-in", bag / "seal-0001.one.tsr", "-CAfile", one.maker.root],
         check=True, capture_output=True,
     )  # fmt: skip
+
+
+def migrated(bag, tmp_path):
+    signing = Signing(identity=identity(tmp_path), clock=CLOCK)
+    seal.seal(bag, signing, Facts())
+    seal.renew(bag, signing, Facts(), trusted=(), migrate=True)
+    return bag / "seal-0002.blake2b.txt"
+
+
+def test_a_renewal_can_bring_digests_that_b2sum_checks(bag, tmp_path):
+    listed = migrated(bag, tmp_path)
+    assert judged(bag).findings == ()
+    words = ["b2sum", "--quiet", "--strict", "-c", listed.name]
+    subprocess.run(words, cwd=bag, check=True, capture_output=True)
+    names = [line.split("  ")[1] for line in listed.read_text().splitlines()]
+    assert "data/letter.txt" in names
+    assert "seal-0001.json.p7s" in names
+    assert not any("seal-0002" in name for name in names)
+
+
+CHANGES = {
+    "a file with other bytes": (lambda bag: baggery.append(bag, "data/letter.txt", b"x"), "seal-digest"),
+    "a file more": (lambda bag: baggery.put(bag, b"data/more.txt", b"x"), "seal-digest"),
+    "a file less": (lambda bag: (bag / "notes/why.txt").unlink(), "seal-digest"),
+    "a link in the bag": (lambda bag: (bag / "data/link").symlink_to("letter.txt"), "seal-digest"),
+    "another list": (lambda bag: baggery.append(bag, "seal-0002.blake2b.txt", b"x"), "seal-subject"),
+    "no list": (lambda bag: (bag / "seal-0002.blake2b.txt").unlink(), "seal-subject"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "code"), CHANGES.values(), ids=CHANGES)
+def test_a_bag_is_held_to_the_younger_digests_too(change, code, bag, tmp_path):
+    migrated(bag, tmp_path)
+    change(bag)
+    assert code in codes(judged(bag))
+
+
+def test_a_name_that_no_list_holds_is_not_sealed(bag, tmp_path):
+    signing = Signing(identity=identity(tmp_path), clock=CLOCK)
+    (bag / "data/two\nlines").write_bytes(b"")
+    with pytest.raises(FixityError, match="cannot be listed"):
+        seal.seal(bag, signing, Facts(), migrate=True)

@@ -34,9 +34,17 @@ if TYPE_CHECKING:
 @click.option(
     "--renew", is_flag=True, help="Add a seal over all earlier ones, before they age."
 )
+@click.option(
+    "--digests", is_flag=True, help="With --renew: list every file by its BLAKE2b too."
+)
 @command
 def seal(
-    session: Session, *, names: tuple[str, ...], pending: bool, renew: bool
+    session: Session,
+    *,
+    names: tuple[str, ...],
+    pending: bool,
+    renew: bool,
+    digests: bool,
 ) -> Exit:
     """Seal a bag, complete its pending seals, or renew them.
 
@@ -45,15 +53,18 @@ def seal(
     """
     if pending and renew:
         raise UsageError("--pending and --renew: choose one")
+    if digests and not renew:
+        raise UsageError("--digests goes with --renew")
     if not names and not pending:
         raise UsageError("which bag? Name one, or ask with --pending for all")
+    work = Work(pending=pending, renew=renew, digests=digests)
     root = session.config().archive.absolute()
     folders = tuple(Path(name).absolute() for name in names if Path(name).is_dir())
     if names and len(folders) == len(names) and not any(map(root_of(root), folders)):
-        with closing(sealer(session, pending=pending, renew=renew)) as work:
-            made = [(bag, one) for bag in folders for one in work.of(bag)]
+        with closing(sealer(session, work)) as hand:
+            made = [(bag, one) for bag in folders for one in hand.of(bag)]
     else:
-        made = _in_the_archive(session, names, pending=pending, renew=renew)
+        made = _in_the_archive(session, names, work)
     if session.json:
         told = [{"path": str(bag), **one.told()} for bag, one in made]
         terminal.say_json({"seals": told})
@@ -65,13 +76,22 @@ def seal(
     return Exit.RETRY if is_pending else Exit.OK
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is asked for."""
+
+    pending: bool
+    renew: bool
+    digests: bool
+
+
 def root_of(root: Path) -> "Callable[[Path], bool]":
     """Tell of paths whether they stand below a folder."""
     return lambda path: path.resolve().is_relative_to(root.resolve())
 
 
 def _in_the_archive(
-    session: Session, names: tuple[str, ...], *, pending: bool, renew: bool
+    session: Session, names: tuple[str, ...], work: Work
 ) -> "list[tuple[Path, Seal]]":
     """Seal bags of the archive, under its lock, and log what is added."""
     from pipeline import sealbook  # noqa: PLC0415 - start-up time
@@ -82,10 +102,10 @@ def _in_the_archive(
     with (
         closing(session.store()) as store,
         store.lock("seal"),
-        closing(sealer(session, pending=pending, renew=renew)) as work,
+        closing(sealer(session, work)) as hand,
     ):
         for bag in bags_named(names, store) or sealbook.pending(store.bags()):
-            for one in work.of(bag):
+            for one in hand.of(bag):
                 made.append((bag, one))
                 if archive_of(bag) == store.root:
                     job = bag.parents[1].name
@@ -112,7 +132,7 @@ class Sealer:
 
     notary: "Notary | None"  # None where nothing new is signed
     authorities: "Authorities | None"
-    renew: bool
+    work: Work
 
     def of(self, bag: Path) -> "tuple[Seal, ...]":
         """Seal one bag, renew or complete its seals."""
@@ -122,9 +142,16 @@ class Sealer:
         if self.notary is None:
             return sealing.complete(bag, self.authorities)
         signing = self.notary.signing
-        if self.renew:
+        if self.work.renew:
             known = self.authorities.all if self.authorities else ()
-            return (sealing.renew(bag, signing, sealing.Facts(), trusted=known),)
+            made = sealing.renew(
+                bag,
+                signing,
+                sealing.Facts(),
+                trusted=known,
+                migrate=self.work.digests,
+            )
+            return (made,)
         if shelf.read(bag).numbers():
             raise UsageError(f"{bag} is sealed already; --renew adds another seal")
         return (sealing.seal(bag, signing, sealing.Facts()),)
@@ -135,7 +162,7 @@ class Sealer:
             self.authorities.close()
 
 
-def sealer(session: Session, *, pending: bool, renew: bool) -> Sealer:
+def sealer(session: Session, work: Work) -> Sealer:
     """Appoint whoever the work needs: to complete a seal, nobody signs."""
     from pipeline import notary  # noqa: PLC0415 - start-up time
     from pipeline.capture.address import Policy  # noqa: PLC0415 - likewise
@@ -144,11 +171,11 @@ def sealer(session: Session, *, pending: bool, renew: bool) -> Sealer:
 
     config = session.config()
     policy = Policy(allow=config.allow)
-    if pending:
+    if work.pending:
         asked = notary.authorities_of(config, policy, SystemClock())
-        return Sealer(notary=None, authorities=asked, renew=False)
+        return Sealer(notary=None, authorities=asked, work=work)
     one = appointed(config, Order(policy=policy))
-    return Sealer(notary=one, authorities=one.signing.authorities, renew=renew)
+    return Sealer(notary=one, authorities=one.signing.authorities, work=work)
 
 
 def appointed(config: "Config", order: "Order") -> "Notary":

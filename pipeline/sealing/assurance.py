@@ -26,7 +26,15 @@ from pipeline.model import Digest, Finding, Severity
 from pipeline.packaging import bag as bags
 from pipeline.packaging.label import SIGNER
 from pipeline.packaging.tagfiles import tagged
-from pipeline.sealing import bracket, keys, shelf, signature, statement, token
+from pipeline.sealing import (
+    bracket,
+    keys,
+    migration,
+    shelf,
+    signature,
+    statement,
+    token,
+)
 from pipeline.sealing.shelf import Shelf, name_of
 from pipeline.sealing.statement import Statement, Subject
 from pipeline.sealing.token import Authority, Proof, Token
@@ -111,6 +119,7 @@ class _Judgement:
         known = set()
         for number, one in read.items():
             known |= {name_of(number, "json"), name_of(number, "json.p7s")}
+            known |= {name_of(number, migration.LISTING)}
             for name in one.said.authorities if one else ():
                 known |= {
                     name_of(number, f"{name}{e}") for e in (".tsq", ".tsr", ".pem")
@@ -187,10 +196,23 @@ class _Judgement:
             self.say("seal-statement", name, message)
         due = {one.name: one for one in self.held.tagmanifests}
         due |= {one.name: one for one in self.held.before(number)}
+        listing = name_of(number, migration.LISTING)
+        if listing in self.held.files:
+            due[listing] = Subject.of(listing, self.held.files[listing])
+            self._require_listed(listing, number)
         sealed = {one.name: one for one in said.subjects}
         for path in sorted({*due, *sealed}):
             if problem := _difference(sealed.get(path), due.get(path)):
                 self.say("seal-subject", path, f"{name} {problem}")
+
+    def _require_listed(self, listing: str, number: int) -> None:
+        """Hold the bag against the list of digests that came with a renewal."""
+        try:
+            listed = self.held.files[listing]
+            for path, how in migration.differences(self.held.path, number, listed):
+                self.say("seal-digest", path, f"{listing}: it {how}")
+        except FixityError as error:
+            self.say("seal-digest", listing, str(error))
 
     def _verified(self, place: str, clear: bytes) -> x509.Certificate | None:
         """Verify the signature over a statement; None where it does not hold."""

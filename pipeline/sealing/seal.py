@@ -22,7 +22,8 @@ from pipeline.packaging.validate import validate
 from pipeline.sealing import assurance, shelf, signature, statement, token
 from pipeline.sealing.authority import Authorities, Refusal, Stamp
 from pipeline.sealing.keys import Identity
-from pipeline.sealing.statement import Statement
+from pipeline.sealing.migration import LISTING, listing
+from pipeline.sealing.statement import Statement, Subject
 from pipeline.sealing.token import Authority
 
 NONCE_BYTES = 32
@@ -90,25 +91,36 @@ class Facts:
     is_stamped: bool = True  # False where the run's own bag is stamped for it
 
 
-def seal(bag: Path, signing: Signing, facts: Facts) -> Seal:
-    """Seal a bag, after all seals that it has. Raises FixityError and StorageError."""
+def seal(bag: Path, signing: Signing, facts: Facts, *, migrate: bool = False) -> Seal:
+    """Seal a bag, after all seals that it has; ``migrate`` adds a list of digests.
+
+    Raises FixityError and StorageError.
+    """
     held = shelf.read(bag)
     number = max(held.numbers(), default=0) + 1
     if not held.tagmanifests or held.unreadable or number > LAST:
         raise FixityError(
             f"{bag}: expected a bag with tag manifests and room for a seal; verify it"
         )
-    said = _statement(held, number, signing, facts)
+    files = []
+    if migrate:
+        files = [(shelf.name_of(number, LISTING), listing(bag, number))]
+    extra = tuple(Subject.of(*one) for one in files)
+    said = _statement(held, number, signing, facts, extra)
     clear = statement.render(said)
     signed = signature.sign(clear, signing.identity, at=signing.clock.now())
     name = shelf.name_of(number, "json")
-    files = [(name, clear), (f"{name}.p7s", signed)]
+    files += [(name, clear), (f"{name}.p7s", signed)]
     shelf.add(bag, files)
     return _stamped(bag, said, signed, signing.authorities, added=files)
 
 
 def _statement(
-    held: shelf.Shelf, number: int, signing: Signing, facts: Facts
+    held: shelf.Shelf,
+    number: int,
+    signing: Signing,
+    facts: Facts,
+    extra: tuple[Subject, ...],
 ) -> Statement:
     clock, asked = signing.clock, signing.authorities
     now = clock.now()
@@ -120,7 +132,7 @@ def _statement(
     return Statement(
         number=number,
         bag=held.path.name,
-        subjects=(*held.tagmanifests, *held.before(number)),
+        subjects=(*held.tagmanifests, *held.before(number), *extra),
         signer=signing.identity.fingerprint,
         authorities=asked.names if asked and facts.is_stamped else (),
         facts={**facts.told, **own},
@@ -225,7 +237,12 @@ def _query(held: shelf.Shelf, number: int, authority: str, signed: bytes) -> byt
 
 
 def renew(
-    bag: Path, signing: Signing, facts: Facts, *, trusted: Sequence[Authority]
+    bag: Path,
+    signing: Signing,
+    facts: Facts,
+    *,
+    trusted: Sequence[Authority],
+    migrate: bool = False,
 ) -> Seal:
     """Add a seal over all earlier ones, once they and the whole bag were verified.
 
@@ -242,7 +259,7 @@ def renew(
             )
     if not judged.seals:
         raise FixityError(f"{bag}: expected a seal to renew, found none; seal it first")
-    return seal(bag, signing, facts)
+    return seal(bag, signing, facts, migrate=migrate)
 
 
 def start(

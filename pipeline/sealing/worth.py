@@ -15,6 +15,7 @@ CLAUSES = {
     "seal-removed": "Muniment custody log",
     "seal-statement": "Muniment seal 2",
     "seal-subject": "Muniment seal 2",
+    "seal-digest": "RFC 4998 5.3",
     "seal-signature": "RFC 5652 5.6",
     "seal-signer": "Muniment seal 3",
     "seal-token": "RFC 3161 2.2",
