@@ -5,7 +5,7 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
 
     errors        what can go wrong, and the exit status of each
     clock         time, patience and identifiers, handed in and never taken
-    model         the nouns, as frozen dataclasses
+    model         the nouns, as frozen values
     fixity        digests, computed while the bytes stream past
     disk          the acts that make bytes and names durable, as one value
     config        muniment.toml, the environment, where things live

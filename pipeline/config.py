@@ -12,7 +12,6 @@ import re
 import tomllib
 from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import islice
@@ -21,14 +20,16 @@ from typing import NoReturn, cast
 from unicodedata import category
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from pipeline.errors import UsageError
 from pipeline.model import Digest, Operator
 
 Network = IPv4Network | IPv6Network
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timestamping:
+class Timestamping(Struct, frozen=True, kw_only=True):
     """A timestamping authority as configured, and where its pinned roots are."""
 
     name: str  # a part of file names
@@ -96,8 +97,7 @@ sources:
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(Struct, frozen=True, kw_only=True):
     """One value, and where it comes from: a flag, a variable, a file, or nowhere."""
 
     name: str
@@ -105,8 +105,7 @@ class Setting:
     origin: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(Struct, frozen=True, kw_only=True):
     """The settings that hold, ready for use; ``settings`` has them with origins."""
 
     archive: Path
@@ -117,8 +116,7 @@ class Config:
     settings: tuple[Setting, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """Where a value was written, and what a path in it leans on."""
 
     origin: str
@@ -223,8 +221,7 @@ def _no_proxy(value: object, place: _Place) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(Struct, frozen=True):
     """How a setting is read, what it is when nobody says, and the flag that says."""
 
     read: Callable[[object, _Place], Value]

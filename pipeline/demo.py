@@ -10,9 +10,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from pipeline import job, terminal, timekeeper
 from pipeline.capture.address import Policy, parse_allow, parse_connect_to
@@ -38,8 +39,7 @@ LONG = re.compile(r"([0-9a-f]{8})[0-9a-f]{24,}")  # a digest
 CHECKOUT = Path(__file__).parents[1] / "manifests" / "demo.yaml"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Told(Struct, frozen=True, kw_only=True):
     """What the demo did, as one document, and whether all went as it should."""
 
     first: Outcome

@@ -11,11 +11,13 @@ import traceback
 from collections.abc import Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline import __version__, resume
 from pipeline.capture.address import Policy
@@ -94,8 +96,7 @@ class Progress(Protocol):
         """Hear what became of a source."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True):
     """What a run is asked to do beyond its manifest."""
 
     only: tuple[str, ...] = ()

@@ -4,16 +4,16 @@ Nothing here does anything but hold and name. Sizes are bytes, spans are timedel
 moments are aware and in UTC, digests are ``Digest`` and never bare hexadecimal.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from msgspec import Struct
+
 # ---------------------------------------------------------------- fixity and findings
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(Struct, frozen=True):
     """A message digest with its algorithm: ``sha256:9f86...``."""
 
     algorithm: str
@@ -32,8 +32,7 @@ class Digest:
         return cls(algorithm, digits.lower())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Artefact:
+class Artefact(Struct, frozen=True, kw_only=True):
     """A file that was made, with the digests taken while it was written.
 
     ``path`` is relative to the bag, with slashes: ``data/objects/capture.warc.gz``.
@@ -61,8 +60,7 @@ class Level(StrEnum):
     FULL = "full"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """One thing a check noticed: a stable code, where, the clause it enforces."""
 
     code: str
@@ -144,8 +142,7 @@ class Judgement(StrEnum):
     UNTESTED = "untested"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quote:
+class Quote(Struct, frozen=True, kw_only=True):
     """Words that should be found in a capture."""
 
     text: str
@@ -154,8 +151,7 @@ class Quote:
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """One cited thing and how to capture it; the citing text is ``document``."""
 
     id: str
@@ -191,8 +187,7 @@ class Source:
     entry: str = ""  # this source's own part of the manifest, as YAML
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """What the document says, which sources carry it, and a person's verdict."""
 
     id: str
@@ -205,8 +200,7 @@ class Claim:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(Struct, frozen=True, kw_only=True):
     """The citing text."""
 
     title: str = ""
@@ -215,8 +209,7 @@ class Document:
     file: str = ""  # relative to the manifest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operator:
+class Operator(Struct, frozen=True, kw_only=True):
     """Who runs the capture; may be a pseudonym."""
 
     name: str = ""
@@ -224,8 +217,7 @@ class Operator:
     contact: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Package:
+class Package(Struct, frozen=True, kw_only=True):
     """How bags are made."""
 
     algorithms: tuple[str, ...] = ("sha256", "sha512")
@@ -234,8 +226,7 @@ class Package:
     info: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(Struct, frozen=True, kw_only=True):
     """What to keep and why: one citing document and its sources.
 
     ``text`` is the YAML as its author wrote it, byte for byte, and ``digest`` is of it.
@@ -288,8 +279,7 @@ class Purpose(StrEnum):
     REQUISITE = "requisite"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordRef:
+class RecordRef(Struct, frozen=True, kw_only=True):
     """Where a WARC record stands in data/objects/capture.warc.gz."""
 
     id: str  # <urn:uuid:...>
@@ -297,8 +287,7 @@ class RecordRef:
     length: int  # of its gzip member
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
+class Certificate(Struct, frozen=True, kw_only=True):
     """One certificate as a server sent it; its bytes stand in the WARC."""
 
     digest: Digest  # of its DER
@@ -308,16 +297,14 @@ class Certificate:
     valid_until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogTimestamp:
+class LogTimestamp(Struct, frozen=True, kw_only=True):
     """A signed certificate timestamp: a public log's word that it knew of one."""
 
     log: str  # the log's id, RFC 6962 3.2, in hex
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
+class Connection(Struct, frozen=True, kw_only=True):
     """One connection that exchanges went over, and how far its other end is known."""
 
     number: int  # within its capture, as exchanges name it
@@ -344,8 +331,7 @@ class Connection:
     lookup: RecordRef | None = None  # the record with the answers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class Exchange(Struct, frozen=True, kw_only=True):
     """One request and what came back, told without its bytes, which the WARC holds."""
 
     url: str
@@ -377,8 +363,7 @@ class Exchange:
     request: RecordRef | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requisites:
+class Requisites(Struct, frozen=True, kw_only=True):
     """What a page needed: how many, how many were kept, and those that were not."""
 
     wanted: int = 0
@@ -386,8 +371,7 @@ class Requisites:
     missing: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuoteSighting:
+class QuoteSighting(Struct, frozen=True, kw_only=True):
     """Whether a quote stands in a capture, and where (W3C TextQuoteSelector)."""
 
     text: str
@@ -413,8 +397,7 @@ class EventType(StrEnum):
     METADATA = "metadata extraction"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """One act, as PREMIS names it."""
 
     id: str
@@ -425,8 +408,7 @@ class Event:
     objects: tuple[str, ...] = ()  # paths in the bag, or record ids
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capture:
+class Capture(Struct, frozen=True, kw_only=True):
     """What happened at one visit to one source. A refusal is a result, and is kept."""
 
     source: Source
@@ -448,8 +430,7 @@ class Capture:
     notes: tuple[str, ...] = ()  # remarks: robots.txt's opinion, limits that were met
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Previous:
+class Previous(Struct, frozen=True, kw_only=True):
     """The last capture of a source, as far as the next visit needs to know it."""
 
     bag: str
@@ -465,8 +446,7 @@ class Previous:
 # ------------------------------------------------------------------------------- bag
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bag:
+class Bag(Struct, frozen=True, kw_only=True):
     """A bag at rest. Its identity is the digest of its tag manifest."""
 
     id: str
@@ -476,8 +456,7 @@ class Bag:
     size: int  # payload bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """What every bag of a run says of the run it was made in."""
 
     id: str  # <job>_run_<time>_<8 hex>, the run bag's own name
@@ -495,8 +474,7 @@ class Run:
     authorities: tuple[str, ...] = ()  # asked for timestamps over its bags
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accession:
+class Accession(Struct, frozen=True, kw_only=True):
     """A capture on its way into the archive, and what is known beyond it."""
 
     bag: str  # the id of the bag to be

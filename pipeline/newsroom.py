@@ -20,7 +20,6 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import cache
@@ -28,6 +27,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socket import SHUT_RDWR, socket
 from typing import Self
+
+from msgspec import Struct
 
 HOST = "newsroom.example"
 QUOTE = "the register was copied before the fire"
@@ -37,8 +38,7 @@ PATIENCE = 30  # seconds that a connection may stay silent
 # ---------------------------------------------------------------------- what is served
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(Struct, frozen=True, kw_only=True):
     """What the newsroom answers to one path."""
 
     body: bytes
@@ -169,8 +169,7 @@ PALETTE = ("f4efe4", "eae3d4", "5b4632", "8a2f23", "24507a", "c08a3e", "4b6b4f")
 PAPER, SHADE, WOOD, RED, BLUE, OCHRE, GREEN = range(len(PALETTE))
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """A rectangle in one colour of the palette."""
 
     x: int

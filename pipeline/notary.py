@@ -8,9 +8,11 @@ the seals, ``sealbook`` tells.
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline.capture.address import Policy
 from pipeline.clock import Clock, stamp
@@ -90,8 +92,7 @@ def notary_of(
     return Notary(signing=signing), is_new
 
 
-@dataclass(slots=True, kw_only=True)
-class Notary:
+class Notary(Struct, kw_only=True):
     """Whoever seals the bags of one run."""
 
     signing: Signing

@@ -5,10 +5,12 @@ contract, fields added and never renamed.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.capture.assess import is_news
 from pipeline.clock import stamp
@@ -32,8 +34,7 @@ from pipeline.packaging.story import artefact_json
 PENDING = "pending"  # a seal that still lacks a token
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(Struct, frozen=True, kw_only=True):
     """One visited source at home, as far as the documents of its run tell of it.
 
     It is all that a journal has to keep of a source for the run to go on without it.
@@ -78,8 +79,7 @@ class Kept:
         return ((self.bag["id"], digests),)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
+class Visit(Struct, frozen=True, kw_only=True):
     """One visit as it came home, to be told."""
 
     capture: Capture
@@ -101,8 +101,7 @@ class Visit:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """What became of a run: the document that it prints, and how it exits."""
 
     told: dict[str, Any]  # as cli.md's contract has it

@@ -9,8 +9,10 @@ not longer or shorter.
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.capture.visit import requested, user_agent
 from pipeline.errors import UsageError
@@ -22,8 +24,7 @@ FORMAT = "muniment-plan/1"
 SALT_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One source in a plan: what will be done, and the salt that hides it."""
 
     source: Source
@@ -38,8 +39,7 @@ class Entry:
         return hashlib.sha256(canonical(self.told())).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The entries of a run in order, and what commits to them."""
 
     run: str

@@ -12,11 +12,12 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from itertools import chain, starmap
 from pathlib import Path
+
+from msgspec import Struct
 
 from pipeline.disk import DISK, sync_folder
 from pipeline.errors import StorageError, UsageError
@@ -88,8 +89,7 @@ SORTS = {Severity.ERROR: "bad", Severity.WARNING: "warn"}
 FINDINGS = ("severity", "code", "path", "what was found", "clause")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Judged(Struct, frozen=True, kw_only=True):
     """A bag as it was found, and what others say of it if they were asked."""
 
     report: Report

@@ -6,9 +6,10 @@ the journal keeps. What the run had kept by then is not visited again.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from pipeline.clock import stamp
 from pipeline.holdings.journal import Begun, Journal, Step
@@ -19,8 +20,7 @@ from pipeline.packaging.rendering import Json
 from pipeline.plan import Entry, Plan, strictly
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(Struct, frozen=True, kw_only=True):
     """What a command asks for, as far as two that ask for the same are told by it."""
 
     manifest: Manifest
@@ -61,8 +61,7 @@ class Ask:
         return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(Struct, frozen=True, kw_only=True):
     """Which stopped run to go on with, which to give up, and what to say of it."""
 
     journal: Journal | None = None
@@ -92,8 +91,7 @@ def choose(ask: Ask, journals: Iterable[Journal]) -> Choice:
     return Choice(journal=chosen, abandoned=frozenset(abandoned), said=tuple(said))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class Past(Struct, frozen=True, kw_only=True):
     """What a stopped run leaves to whoever goes on with it."""
 
     kept: tuple[Kept, ...] = ()

@@ -7,9 +7,11 @@ in the configuration, and beside the log of the archive that keeps the bag.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline import __version__
 from pipeline.clock import stamp
@@ -109,8 +111,7 @@ def _statements(held: shelf.Shelf) -> Iterable[Statement]:
             ) from error
 
 
-@dataclass(slots=True, kw_only=True)
-class Judge:
+class Judge(Struct, kw_only=True):
     """Bags judged by their seals, each archive's log read when it is first needed."""
 
     authorities: Sequence[Authority]

@@ -9,13 +9,14 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from pipeline.clock import stamp
 from pipeline.fixity import Sink, digest_of
@@ -70,8 +71,7 @@ class StoredDeflate:
         return LAST_BLOCK
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Struct, frozen=True, kw_only=True):
     """One WARC record to be written; ``size`` counts the bytes of ``block``."""
 
     id: str
@@ -175,8 +175,7 @@ def _assert_whole(record: Record, size: int) -> None:
 # ----------------------------------------------------------------------------- read
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRecord:
+class StoredRecord(Struct, frozen=True, kw_only=True):
     """One record of a WARC file at rest, its block as it crossed the wire."""
 
     type: str

@@ -5,8 +5,9 @@ redirect, its picture is missing, its text is derived; it had been captured befo
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from pipeline.model import (
     Access,

@@ -5,15 +5,17 @@ bag sealed by a person whom an organisation's root certifies, with the tokens of
 authorities; an attack changes the bag, and ``code`` is what has to be found.
 """
 
+import dataclasses
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import baggery
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from msgspec.structs import replace
 from timekeeping import Clockmaker, House, pem
 
 from pipeline.clock import SystemClock
@@ -101,7 +103,7 @@ class Scene:
         """A copy of its own to be spoilt."""
         folder.mkdir(parents=True)
         shutil.copytree(self.bag, folder / self.bag.name)
-        return replace(self, folder=folder, bag=folder / self.bag.name)
+        return dataclasses.replace(self, folder=folder, bag=folder / self.bag.name)
 
 
 def scene(folder: Path) -> Scene:

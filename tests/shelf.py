@@ -3,11 +3,11 @@
 import re
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import samples
+from msgspec.structs import replace
 
 from pipeline.clock import SystemClock, stamp
 from pipeline.fixity import write_file

@@ -1,8 +1,7 @@
 """An account of a bag: what an event names, and who acted."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from samples import (
     ACCESSION,
     CAPTURE,

@@ -2,12 +2,12 @@
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import samples
 import shelf
+from msgspec.structs import replace
 
 from pipeline.errors import FixityError, LockedError, StorageError, UsageError
 from pipeline.holdings import database

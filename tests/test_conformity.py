@@ -1,13 +1,13 @@
 """A bag beside its profile: each rule kept and broken, and our own bags."""
 
 import os
-from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from samples import ACCESSION, RUN, at
 
 from pipeline.fixity import write_file

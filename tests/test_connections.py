@@ -6,7 +6,6 @@ import shutil
 import ssl
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from cryptography import x509
 from fastwarc.warc import ArchiveIterator as FastIterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from origins import LOOPBACK, Origin, answer, redirect
 from pki import DER, NOW, Pki, sct, sct_list
 from warcio.archiveiterator import ArchiveIterator

@@ -4,9 +4,9 @@ import socket
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from origins import FixedClock, Origin, answer
 
 from pipeline.capture.address import ConnectTo, Policy

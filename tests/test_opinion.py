@@ -8,12 +8,12 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import baggery
 import pytest
 from defects import CASES, nothing
+from msgspec.structs import replace
 
 from pipeline.model import Finding, Level, Severity
 from pipeline.packaging import opinion, peers

@@ -2,13 +2,13 @@
 
 import os
 import xml.etree.ElementTree as ET
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from samples import (
     ACCESSION,
     BAG_ID,

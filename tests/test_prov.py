@@ -1,11 +1,11 @@
 """PROV-JSON: which act made which file out of what, and who acted."""
 
 import re
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from samples import ACCESSION, BAG_ID, CAPTURED, DERIVED, RUN, accession_saying, at
 
 from pipeline.model import Event, EventType, Operator

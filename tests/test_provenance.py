@@ -3,11 +3,11 @@
 import csv
 import json
 import xml.etree.ElementTree as ET
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from samples import (
     ACCESSION,
     BAG_ID,

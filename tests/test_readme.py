@@ -4,11 +4,11 @@ import hashlib
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from samples import (
     ACCESSION,
     CAPTURE,

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import bagit
@@ -18,6 +17,7 @@ from baggery import FILES, put, seal, sound
 from defects import CASES, nothing
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pipeline.errors import StorageError, UsageError
 from pipeline.model import Level

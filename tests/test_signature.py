@@ -1,6 +1,5 @@
 """Detached signatures: one form is believed, and no other."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from timekeeping import House
 
 from pipeline.sealing import der, signature

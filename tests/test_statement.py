@@ -1,11 +1,11 @@
 """What a seal says: one statement, one form."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pipeline.model import Digest
 from pipeline.sealing.statement import Statement, Subject, parse, render

@@ -1,9 +1,8 @@
 """The whole story of one source: capture.json and the plain records beside it."""
 
-from dataclasses import fields, replace
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import fields, replace
 from samples import (
     ACCESSION,
     CAPTURE,

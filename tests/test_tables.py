@@ -1,11 +1,11 @@
 """metadata.csv, rights.csv and identifiers.json, in Archivematica's forms."""
 
 import csv
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from samples import (
     ACCESSION,
     BAG_ID,

@@ -1,12 +1,12 @@
 """A bag beside the log of its archive."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import ledgers
 import pytest
 from ledgers import change, edited
+from msgspec.structs import replace
 
 from pipeline.fixity import digest_of
 from pipeline.holdings.verify import Verification, archive_of, beside_logs

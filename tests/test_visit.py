@@ -5,11 +5,11 @@ import hashlib
 import json
 import socket
 import tracemalloc
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from origins import FixedClock, Origin, answer, redirect
 
 from pipeline import __version__, warc

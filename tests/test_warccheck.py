@@ -1,5 +1,6 @@
 """What is wrong with a WARC of ours: found, named, and never a crash."""
 
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -11,7 +12,7 @@ import shutil
 import sys
 import tracemalloc
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import samples
 from baggery import sound
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from origins import FixedClock
 
 from pipeline import warc
@@ -768,7 +770,9 @@ def test_every_flipped_byte_of_a_warc_in_a_bag_is_found(small, tmp_path):
 def test_every_truncation_is_found_even_by_manifests_made_around_it(small, tmp_path):
     missed = []
     for size in range(len(small.data)):
-        bag = packed(tmp_path / f"bag-{size}", replace(small, data=small.data[:size]))
+        bag = packed(
+            tmp_path / f"bag-{size}", dataclasses.replace(small, data=small.data[:size])
+        )
         if codes(validate(bag).findings) <= {"bag-info"}:
             missed.append(size)
         shutil.rmtree(bag)
@@ -778,7 +782,9 @@ def test_every_truncation_is_found_even_by_manifests_made_around_it(small, tmp_p
 @pytest.mark.parametrize("form", Form)
 def test_a_warc_is_read_in_an_archive_file_too(sample, tmp_path, form):
     whole = packed(tmp_path / "whole", sample)
-    short = packed(tmp_path / "short", replace(sample, data=sample.data[:-1]))
+    short = packed(
+        tmp_path / "short", dataclasses.replace(sample, data=sample.data[:-1])
+    )
     for bag in (whole, short):
         write(bag, tmp_path / f"{bag.name}.{form}", form)
     assert validate_serial(tmp_path / f"whole.{form}").ok

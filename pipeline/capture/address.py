@@ -7,7 +7,8 @@ of a host cannot matter. Resolving and connecting are left to ``net``.
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pipeline.config import Network, parse_network
 from pipeline.errors import UsageError
@@ -57,8 +58,7 @@ NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 ISATAP = 0x5EFE  # the middle of ...:0:5efe:a.b.c.d, RFC 5214
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectTo:
+class ConnectTo(Struct, frozen=True, kw_only=True):
     """curl's ``HOST1:PORT1:HOST2:PORT2``: go to the second; empty matches all."""
 
     host: str = ""
@@ -71,8 +71,7 @@ class ConnectTo:
         return ":".join(str(part) for part in parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True):
     """What a run may contact beyond the public internet on ports 80 and 443."""
 
     allow: tuple[Network, ...] = ()
@@ -80,8 +79,7 @@ class Policy:
     named: frozenset[tuple[str, int]] = frozenset()  # host and port in the manifest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
+class Destination(Struct, frozen=True, kw_only=True):
     """Where a connection really goes."""
 
     host: str

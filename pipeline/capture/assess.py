@@ -8,10 +8,11 @@ the like stand in the table with the others and are for others to find.
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+
+from msgspec import Struct
 
 from pipeline.model import Exchange, Previous, QuoteSighting, Verdict
 
@@ -123,8 +124,7 @@ REFUSALS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assessment:
+class Assessment(Struct, frozen=True, kw_only=True):
     """A verdict, all its reasons, and the first of them in a sentence."""
 
     verdict: Verdict

@@ -8,7 +8,6 @@ judges nothing; the engine does both.
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from email.message import Message as EmailMessage
 from functools import lru_cache
@@ -18,6 +17,8 @@ from urllib.parse import urlsplit
 
 import ada_url
 import requests
+from msgspec import Struct
+from msgspec.structs import replace
 from requests.cookies import (
     RequestsCookieJar,
     extract_cookies_to_jar,
@@ -50,8 +51,7 @@ ACCEPT_ENCODING = "gzip, deflate, br"
 NO_COOKIE = re.compile(r"[\0-\x08\x0a-\x1f\x7f]|max-age\s*=\s*\S{20}", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hop:
+class Hop(Struct, frozen=True, kw_only=True):
     """One exchange on the way to an answer."""
 
     reply: Reply
@@ -62,8 +62,7 @@ class Hop:
     detail: str = ""  # the same in words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
+class Manner(Struct, frozen=True, kw_only=True):
     """How to ask: why, on whose behalf, how patiently."""
 
     purpose: Purpose

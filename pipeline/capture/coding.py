@@ -11,10 +11,11 @@ import re
 import zlib
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from typing import Protocol
 
 import brotli
+from msgspec import Struct
+from msgspec.structs import replace
 
 LIMIT = 64 * 2**20  # decoded bytes
 MOST_CODINGS = 5
@@ -27,8 +28,7 @@ GZIP = b"\x1f\x8b"
 _MARKUP = re.compile(rb"\s*<[^\0-\x08\x0e-\x1f]*", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decoded:
+class Decoded(Struct, frozen=True, kw_only=True):
     """A body without its content codings, as far as they could be taken off."""
 
     data: bytes
@@ -173,8 +173,7 @@ class _Brotli:
             raise ValueError(str(error)) from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _End:
+class _End(Struct, frozen=True, kw_only=True):
     """Where in the input a stream ended, and why if not by itself."""
 
     at: int

@@ -7,10 +7,11 @@ cryptography is asked where there is a certificate, and not before.
 
 import base64
 import textwrap
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
+
+from msgspec.structs import replace
 
 from pipeline.capture.order import Contact
 from pipeline.capture.tls import Handshake

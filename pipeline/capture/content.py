@@ -11,9 +11,9 @@ searching reveals) and closed dialogues. In are closed details, options and text
 
 import re
 from codecs import getincrementaldecoder
-from dataclasses import dataclass
 
 import webencodings
+from msgspec import Struct
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from pipeline.capture import markup
@@ -260,8 +260,7 @@ _GAPS = re.compile(r"[ \t]{2,}")
 _LINE_END = re.compile(r"(?<![ \t])[ \t]*+\n[ \t\n]*+")  # no run is tried twice
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(Struct, frozen=True, kw_only=True):
     """A page as words: its title, its visible text, the language it says it is in."""
 
     title: str

@@ -7,8 +7,10 @@ recorded: a document known already becomes a revisit, all else is kept whole.
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.capture import content, requisites
 from pipeline.capture.client import LONGEST_URL, Client, Hop, Manner
@@ -33,8 +35,7 @@ REQUISITE_WAIT = timedelta(seconds=10)  # of a Retry-After, likewise
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
+class Body(Struct, frozen=True, kw_only=True):
     """The decoded bytes of a document, and what is needed to read them."""
 
     url: str
@@ -54,8 +55,7 @@ class Body:
         return self.media_type == "text/css"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Landing:
+class Landing(Struct, frozen=True, kw_only=True):
     """Where a URL led: the hops recorded so far, and the answer still in hand."""
 
     hops: tuple[Exchange, ...]
@@ -105,8 +105,7 @@ def body_of(url: str, message: Message) -> Body:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Struct, frozen=True, kw_only=True):
     """One requisite: how to ask for it, and how far from the page it is."""
 
     url: str

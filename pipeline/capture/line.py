@@ -13,8 +13,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.capture import address
 from pipeline.capture.order import (
@@ -52,8 +54,7 @@ def dial(ip: str, port: int, timeout: float) -> socket.socket:
     return socket.create_connection((ip, port), timeout=timeout)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class Reach(Struct, frozen=True, kw_only=True):
     """How far a run reaches: whom it may contact, whom it trusts, and by what means."""
 
     clock: Clock
@@ -63,8 +64,7 @@ class Reach:
     dial: Dial = dial
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """A request that went out, and the recording of what comes of it."""
 
     order: Order

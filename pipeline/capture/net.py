@@ -7,10 +7,10 @@ answer means are left to ``client``.
 """
 
 import threading
-from dataclasses import dataclass, field
 from typing import cast
 
 import requests
+from msgspec import Struct, field
 from requests.adapters import BaseAdapter
 
 from pipeline.capture.address import Policy
@@ -30,8 +30,7 @@ from pipeline.errors import InterruptedRunError
 MOST_LINES = 32  # connections kept open, beyond those in use
 
 
-@dataclass(slots=True)
-class Host:
+class Host(Struct):
     """One host's turn-taking: who speaks, and when the last exchange ended."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)

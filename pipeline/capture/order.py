@@ -7,11 +7,12 @@ in their serialised form.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from pipeline.capture.tls import Handshake
 from pipeline.capture.wire import Message
@@ -20,8 +21,7 @@ from pipeline.errors import UsageError
 END_OF_PLACE = re.compile("[/?]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Patience(Struct, frozen=True, kw_only=True):
     """How long to wait and how much to take."""
 
     timeout: float = 30.0  # seconds to connect, to complete the head, of any silence
@@ -29,8 +29,7 @@ class Patience:
     max_size: int = 2 * 2**30  # bytes of one response
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True):
     """One request to be made. The URL is absolute, in its serialised form."""
 
     url: str
@@ -44,8 +43,7 @@ class Order:
     takes_invalid: bool = False  # goes on where a certificate fails, and says so
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """What came of an order: a message, or the failure in its place."""
 
     url: str
@@ -67,8 +65,7 @@ class UnreachableError(Exception):
         self.contact = contact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # each is its own
-class Contact:
+class Contact(Struct, frozen=True, kw_only=True, eq=False):
     """What is known of one connection."""
 
     started: datetime | None = None

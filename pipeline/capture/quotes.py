@@ -24,7 +24,8 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pipeline.model import Match, Quote, QuoteSighting
 
@@ -59,8 +60,7 @@ def _sighting(quote: Quote, text: "_Folded", record: str, url: str) -> QuoteSigh
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Passage:
+class _Passage(Struct, frozen=True, kw_only=True):
     """A stretch of a text, and how near it comes to a quote."""
 
     start: int = 0

@@ -7,9 +7,11 @@ anomaly, interim heads), stands in metadata records. Beside the WARC grows its i
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.capture.connections import (
     DNS,
@@ -65,8 +67,7 @@ SAMPLE = 1 << 14
 WORTH_SQUEEZING = 0.9  # of its size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Struct, frozen=True, kw_only=True):
     """Why an exchange was made, and beside what it is recorded."""
 
     purpose: Purpose

@@ -13,11 +13,11 @@ resolved as browsers do (WHATWG URL) but always in UTF-8.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import ada_url
 import tinycss2
+from msgspec import Struct
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from pipeline.capture import markup
@@ -60,8 +60,7 @@ SILENT_SCHEMES = ("data:", "blob:", "javascript:", "about:", "mailto:", "tel:")
 SELECTOR = ", ".join([*NEEDS, "link", "input", "meta", "style", "noscript", "[style]"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """What a page or a style sheet needs."""
 
     urls: tuple[str, ...]

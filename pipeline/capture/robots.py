@@ -5,9 +5,9 @@ beside it. Whether that decides anything is the manifest's ``robots`` field.
 """
 
 import threading
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from msgspec import Struct, field
 from protego import Protego
 
 from pipeline.capture import content
@@ -18,8 +18,7 @@ from pipeline.model import Purpose
 LIMIT = 512 * 1024  # RFC 9309 2.5 asks for at least 500 KiB
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opinion:
+class Opinion(Struct, frozen=True, kw_only=True):
     """What a host's robots.txt says of one URL."""
 
     permits: bool
@@ -27,8 +26,7 @@ class Opinion:
     hops: tuple[Hop, ...]  # how it was got, to be recorded
 
 
-@dataclass(slots=True)
-class _Page:
+class _Page(Struct):
     lock: threading.Lock = field(default_factory=threading.Lock)
     hops: tuple[Hop, ...] = ()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import certifi
+from msgspec import Struct
 
 from pipeline.errors import UsageError
 
@@ -99,8 +100,7 @@ class Trust:
         return PUBLIC if self.cacert is None or root in self._public else CACERT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handshake:
+class Handshake(Struct, frozen=True, kw_only=True):
     """What a handshake told of the other end."""
 
     version: str  # as WARC-Protocol names it: tls/1.3

@@ -6,11 +6,12 @@ a page that lacks the cited words: each is a result, and what bytes came are kep
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import ada_url
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline import __version__
 from pipeline.capture import assess, compare, content, quotes
@@ -43,8 +44,7 @@ TOO_MUCH = "limit: the page has more tags than are read; words behind were not s
 PRODUCT = f"Muniment/{__version__}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Task(Struct, frozen=True, kw_only=True):
     """What a visit is told: the source, where to write, what the last visit found."""
 
     source: Source
@@ -55,16 +55,14 @@ class Task:
     algorithms: tuple[str, ...] = ALGORITHMS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visited:
+class Visited(Struct, frozen=True, kw_only=True):
     """What a visit brings home: the capture, and the index of its WARC."""
 
     capture: Capture
     index: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """What a document says: its text, and whether the cited words are in it."""
 
     body: Body | None = None

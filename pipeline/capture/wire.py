@@ -10,10 +10,11 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
+
+from msgspec import Struct, field
 
 from pipeline.errors import StorageError
 from pipeline.fixity import PIECE, WORTH_A_THREAD, alongside
@@ -49,8 +50,7 @@ class Framing(StrEnum):
     CLOSE = "until close"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(Struct, frozen=True, kw_only=True):
     """The head of a response, parsed for what it says, never for what is kept."""
 
     raw: bytes
@@ -178,8 +178,7 @@ class Chunks:
             self.is_broken = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """One exchange at rest: both blocks, their digests, what was noticed."""
 
     sent: bytes

@@ -3,11 +3,11 @@
 import os
 import re
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
 
 from pipeline import terminal
 from pipeline.commands.session import Session, command
@@ -126,8 +126,7 @@ def bags_named(names: tuple[str, ...], store: "Store") -> tuple[Path, ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sealer:
+class Sealer(Struct, frozen=True, kw_only=True):
     """What is done to each bag, and by whom."""
 
     notary: "Notary | None"  # None where nothing new is signed

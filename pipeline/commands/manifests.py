@@ -2,11 +2,11 @@
 
 import os
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from pipeline import terminal
 from pipeline.commands import evidence

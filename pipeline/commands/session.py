@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from pipeline.errors import Exit, UsageError
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from pipeline.holdings.store import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(Struct, frozen=True, kw_only=True):
     """What every command is told."""
 
     archive: str | None

@@ -4,8 +4,10 @@ The file is verified as a stranger would before anyone is told that it is there;
 that is wrong is taken away again. The bag itself is not touched.
 """
 
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.clock import Clock
 from pipeline.errors import FixityError, UsageError
@@ -19,8 +21,7 @@ from pipeline.packaging.parcel import Form
 from pipeline.packaging.validate import Report
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
+class Exported(Struct, frozen=True, kw_only=True):
     """A file that holds a bag, every digest in it checked."""
 
     bag: Path

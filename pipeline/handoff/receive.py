@@ -12,9 +12,10 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from pipeline.clock import Clock
 from pipeline.disk import sync_tree
@@ -46,8 +47,7 @@ class AlreadyKeptError(UsageError):
     code = "already-kept"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
+class Received(Struct, frozen=True, kw_only=True):
     """What became of a bag that was taken in."""
 
     file: Path
@@ -64,8 +64,7 @@ class Received:
         return Exit.OK if self.is_kept else Exit.FIXITY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(Struct, frozen=True, kw_only=True):
     """A file that was not unpacked, and why."""
 
     file: Path
@@ -140,8 +139,7 @@ def _require_apart(file: Path, store: Store) -> None:
         raise UsageError(f"{file} holds the archive itself; name one bag in it")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Reception:
+class _Reception(Struct, frozen=True, kw_only=True):
     """One bag on its way from a parcel into the archive."""
 
     parcel: Parcel

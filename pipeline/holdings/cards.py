@@ -7,10 +7,11 @@ makes the row. Reading raises ValueError where a row is not as it was written.
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct
 
 from pipeline.clock import stamp, unstamp
 from pipeline.holdings.custody import Act, Entry, Logged
@@ -19,8 +20,7 @@ from pipeline.holdings.description import Description, Kind
 from pipeline.model import Bag, Change, Digest, Previous, RecordRef, Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
+class Holding(Struct, frozen=True, kw_only=True):
     """A bag in the archive, as the catalogue knows it."""
 
     bag: Bag
@@ -32,8 +32,7 @@ class Holding:
     info: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
+class Visit(Struct, frozen=True, kw_only=True):
     """One visit to a source and what it was worth; ``bag`` is empty if unchanged."""
 
     job: str
@@ -49,8 +48,7 @@ class Visit:
     payload: Digest | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PastRun:
+class PastRun(Struct, frozen=True, kw_only=True):
     """A run as its bag tells it; without a bag (``bag`` empty) it was cut short."""
 
     id: str
@@ -62,8 +60,7 @@ class PastRun:
     counts: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(Struct, frozen=True, kw_only=True):
     """One response to one address, and where its record stands."""
 
     url: str
@@ -74,8 +71,7 @@ class Kept:
     record: RecordRef
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
+class Hit(Struct, frozen=True, kw_only=True):
     """A capture in which all the words stand, with the passage around them."""
 
     bag: str
@@ -94,8 +90,7 @@ class Sort(StrEnum):
     SOURCE = "source"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """What a name stands for, and its bags in order of time."""
 
     sort: Sort

@@ -12,9 +12,10 @@ nothing to a stranger, who pins the one that was handed over when all was well.
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pipeline.clock import Clock
 from pipeline.disk import DISK, Disk, sync_folder
@@ -31,8 +32,7 @@ ORIGIN = "muniment/log/"  # and a UUID: what names a log, wherever it is copied 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class Stored(Struct, frozen=True, kw_only=True):
     """A checkpoint as it lies in the archive."""
 
     path: Path

@@ -11,11 +11,12 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from pipeline.clock import stamp, unstamp
 from pipeline.disk import DISK, Disk, sync_folder
@@ -44,8 +45,7 @@ class Act(StrEnum):
     RECOVERY = "recovery"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One act and what it was done to. ``path`` is relative to the archive."""
 
     act: Act
@@ -60,8 +60,7 @@ class Entry:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Logged:
+class Logged(Struct, frozen=True, kw_only=True):
     """A line of the log: its number, its bytes with the line feed, and what it says."""
 
     n: int

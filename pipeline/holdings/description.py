@@ -10,10 +10,11 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 from pipeline.clock import stamp, unstamp
 from pipeline.holdings.database import LARGEST, Row
@@ -48,8 +49,7 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
+class Description(Struct, frozen=True, kw_only=True):
     """A bag and its story; ``job``, ``run`` and ``source`` are empty where unknown."""
 
     bag: Bag

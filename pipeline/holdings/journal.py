@@ -11,10 +11,11 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from pipeline.clock import stamp, unstamp
 from pipeline.disk import DISK, Disk, sync_folder
@@ -28,8 +29,7 @@ SUFFIX = ".journal"
 FORMAT = "muniment-journal/1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
+class Begun(Struct, frozen=True, kw_only=True):
     """A run as it was begun: enough to make the same plan again."""
 
     run: str
@@ -43,8 +43,7 @@ class Begun:
     start: Json = None  # the notary's word on the plan, where there is a notary
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One source that is done, or the run's own bag: what is staged, and what it is."""
 
     source: str  # "" for the run's own bag

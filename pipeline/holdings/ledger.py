@@ -9,8 +9,9 @@ what lies elsewhere tells of that. Checks of the bags themselves stand in ``veri
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from pipeline.errors import FixityError, PipelineError, StorageError
 from pipeline.holdings.checkpoints import Checkpoints, Stored, read
@@ -49,8 +50,7 @@ def finding(
     )
 
 
-@dataclass(slots=True)
-class Standing:
+class Standing(Struct):
     """Where the log, read so far, says that bags stand."""
 
     kept: dict[str, tuple[Digest, ...]] = field(default_factory=dict)  # by path
@@ -74,8 +74,7 @@ class Standing:
                 yield path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
+class Examined(Struct, frozen=True, kw_only=True):
     """What was found of one archive's log."""
 
     path: Path

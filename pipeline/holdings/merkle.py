@@ -8,9 +8,10 @@ root of a list that grows and keeps no more than one hash for each bit of its le
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import reduce
 from hashlib import sha256
+
+from msgspec import Struct, field
 
 Proof = tuple[bytes, ...]
 
@@ -18,8 +19,7 @@ WIDTH = 32  # bytes of a hash
 EMPTY = sha256().digest()  # RFC 9162 2.1.1: the root of no leaves
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(Struct, frozen=True, kw_only=True):
     """How many leaves a tree has, and its root: what a checkpoint signs."""
 
     size: int
@@ -51,8 +51,7 @@ def _split(size: int) -> int:
     return 1 << (size - 1).bit_length() - 1
 
 
-@dataclass(slots=True)
-class Frontier:
+class Frontier(Struct):
     """The head of a list that only grows: a hash for each whole subtree, no leaves."""
 
     size: int = 0

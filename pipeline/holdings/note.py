@@ -10,9 +10,10 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pipeline.holdings.merkle import WIDTH, Head
 
@@ -27,8 +28,7 @@ DASH = "\N{EM DASH} "
 SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verifier:
+class Verifier(Struct, frozen=True, kw_only=True):
     """A public key under a name; as text, the vkey that others pin."""
 
     name: str
@@ -68,8 +68,7 @@ class Verifier:
         return bool(ours)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
+class Signature(Struct, frozen=True, kw_only=True):
     """One signature line: whose key, by name and id, and what it wrote."""
 
     name: str
@@ -84,8 +83,7 @@ class Signature:
         return f"{DASH}{self.name} {b64encode(self.key_id + self.value).decode()}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Struct, frozen=True, kw_only=True):
     """A text that ends in a line feed, and who signed it."""
 
     text: str
@@ -115,8 +113,7 @@ class Note:
         return f"{self.text}\n{lines}".encode()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True, kw_only=True):
     """What a checkpoint says: the log's name, and its head at one moment."""
 
     origin: str

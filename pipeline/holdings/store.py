@@ -9,9 +9,11 @@ that was captured is deleted. The catalogue comes last, since it can be built ag
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline import __version__
 from pipeline.clock import Clock
@@ -416,8 +418,7 @@ class Store:
         assert self._lock.is_held, "the archive is written under its lock alone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
+class _Known(Struct, frozen=True, kw_only=True):
     """What the custody log says of where things are, and what recovery set aside."""
 
     paths: set[str] = field(default_factory=set)  # where a bag was ever put

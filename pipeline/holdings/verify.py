@@ -9,9 +9,11 @@ read once, however many bags are asked about.
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline.fixity import Digester
 from pipeline.holdings.ledger import Standing, finding, standing_of, unlogged
@@ -22,8 +24,7 @@ from pipeline.packaging.validate import Report
 PIECE = 1 << 20
 
 
-@dataclass(slots=True)
-class Verification:
+class Verification(Struct):
     """Bags judged beside their archives, each log read when it is first asked for."""
 
     _logs: dict[Path, tuple[Standing, tuple[Finding, ...]]] = field(

@@ -4,8 +4,9 @@ To build a feature, delete its line from ``UNBUILT`` and give the model its fiel
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from pipeline.intake.notation import Mapping, Node, Scalar, Sequence
 from pipeline.intake.shape import (
@@ -118,8 +119,7 @@ INFO = Pairs(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(Struct, frozen=True):
     """The sources: blocks or addresses by their ids, or a plain list of addresses."""
 
     table: Table

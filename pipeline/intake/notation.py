@@ -10,10 +10,11 @@ skipped, since some editors write one. What the fields mean is left to others.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import takewhile
 
 import yaml
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from pipeline.model import Severity
 
@@ -41,8 +42,7 @@ INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 FLOAT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """A stretch of the text: its line and column from 1, its characters from 0."""
 
     line: int
@@ -54,8 +54,7 @@ class Span:
 START = Span(1, 1, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """One value as it was written; ``plain`` where it stands without quotes."""
 
     span: Span
@@ -76,8 +75,7 @@ class Scalar:
         return float(self.text) if FLOAT.fullmatch(self.text) else self.text
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(Struct, frozen=True):
     """A list."""
 
     span: Span
@@ -85,26 +83,24 @@ class Sequence:
     flow: bool  # in brackets
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(Struct, frozen=True):
     """Keys and values in their order; a key that stands twice is kept twice."""
 
     span: Span
     pairs: "tuple[tuple[Scalar, Node], ...]"
     flow: bool  # in braces
-    _first: "dict[str, Node]" = field(init=False, repr=False, compare=False)
+    _first: "dict[str, Node]" = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         first = {key.text: value for key, value in reversed(self.pairs)}
-        object.__setattr__(self, "_first", first)
+        force_setattr(self, "_first", first)
 
     def get(self, name: str) -> "Node | None":
         """Return the value of the first key of this name."""
         return self._first.get(name)
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
+class Hole(Struct, frozen=True):
     """Where something stands that was complained of already."""
 
     span: Span
@@ -113,8 +109,7 @@ class Hole:
 Node = Scalar | Sequence | Mapping | Hole
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flaw:
+class Flaw(Struct, frozen=True, kw_only=True):
     """One complaint: where it is, what is wrong, what to do."""
 
     span: Span
@@ -124,8 +119,7 @@ class Flaw:
     severity: Severity = Severity.ERROR
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """What came of reading: the text, its tree as far as it has one, the flaws."""
 
     text: str
@@ -229,8 +223,7 @@ class _StopReading(Exception):  # noqa: N818 - it never leaves this module
         self.flaw = flaw
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A collection that has begun and not ended. Keys and values take turns."""
 
     start: Span

@@ -7,8 +7,9 @@ found to be secrets are masked, and besides them whatever looks like one.
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pipeline.errors import Exit, PipelineError
 from pipeline.intake.notation import LINE_BREAK, UNPRINTABLE, Flaw, Span
@@ -21,8 +22,7 @@ LONGEST_NAME = 80  # characters of a key that a path repeats
 WIDTH = 120  # characters of a line that are shown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """One thing that is wrong, and where. Lines and columns count from 1."""
 
     severity: Severity

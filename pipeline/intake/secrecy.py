@@ -8,7 +8,8 @@ masking. It resolves no reference: that is for whoever sends the request.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pipeline.intake.notation import LINE_BREAK, Mapping, Node, Scalar, Sequence, Span
 
@@ -107,8 +108,7 @@ def blank(text: str, spans: tuple[Span, ...]) -> str:
     return "".join((*pieces, text[last:]))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Secret:
+class Secret(Struct, frozen=True, kw_only=True):
     """A secret that stands in the tree, literally."""
 
     span: Span

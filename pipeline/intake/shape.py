@@ -7,8 +7,9 @@ finds everything. Which fields there are is said elsewhere.
 
 from collections.abc import Callable
 from collections.abc import Mapping as Lookup
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from pipeline.intake.notation import (
     START,
@@ -27,8 +28,7 @@ from pipeline.model import Severity
 Schema = dict[str, object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class Reference(Struct, frozen=True, kw_only=True):
     """A word that must be the id of a source, and where it stands."""
 
     text: str
@@ -36,16 +36,14 @@ class Reference:
     path: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
+class Ledger(Struct, frozen=True, kw_only=True):
     """What a reading gathers: flaws, and references to look up at its end."""
 
     flaws: list[Flaw] = field(default_factory=list)
     references: list[Reference] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """How far the reading has come: the path, and the key that led here."""
 
     ledger: Ledger
@@ -112,8 +110,7 @@ def _text(node: Node, at: Place, wanted: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
+class Text(Struct, frozen=True, kw_only=True):
     """A scalar whose text one of the ``terms`` understands."""
 
     parse: Callable[[str], object] = prose
@@ -136,8 +133,7 @@ class Text:
         return dict(self.form)
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """An address of the web, watched for secrets that it carries along."""
 
     def read(self, node: Node, at: Place) -> str | None:
@@ -160,8 +156,7 @@ class Address:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class SourceId:
+class SourceId(Struct, frozen=True):
     """The id of a source of this manifest; whether there is one is asked at the end."""
 
     def read(self, node: Node, at: Place) -> str | None:
@@ -177,8 +172,7 @@ class SourceId:
         return {"type": "string"}
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(Struct, frozen=True):
     """True or false, and no other word for it."""
 
     def read(self, node: Node, at: Place) -> bool | None:
@@ -198,8 +192,7 @@ class Flag:
         return {"type": "boolean"}
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """A whole number within limits."""
 
     least: int
@@ -223,8 +216,7 @@ class Whole:
         return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
 
-@dataclass(frozen=True, slots=True)
-class Fraction:
+class Fraction(Struct, frozen=True):
     """A number from 0 to 1."""
 
     def read(self, node: Node, at: Place) -> float | None:
@@ -244,8 +236,7 @@ class Fraction:
         return {"type": "number", "minimum": 0, "maximum": 1}
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """One of a few words."""
 
     words: tuple[str, ...]
@@ -265,8 +256,7 @@ class Choice:
         return {"enum": list(self.words)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Many:
+class Many(Struct, frozen=True, kw_only=True):
     """A list; one value alone is a list of one."""
 
     of: Kind
@@ -296,8 +286,7 @@ class Many:
         return {"anyOf": [one, {"type": "array", "items": one, "minItems": self.least}]}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One line of a table: its name, the nodes it was made of, its value."""
 
     name: str
@@ -306,8 +295,7 @@ class Entry:
     value: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(Struct, frozen=True, kw_only=True):
     """A block whose keys are the author's own words."""
 
     key: Callable[[str], str]
@@ -344,8 +332,7 @@ class Table:
         return {"type": "object", "additionalProperties": self.value.schema()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pairs:
+class Pairs(Struct, frozen=True, kw_only=True):
     """A table read as names and values; a list of values repeats the name."""
 
     table: Table
@@ -371,8 +358,7 @@ class Pairs:
 # ---------------------------------------------------------------------------- blocks
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One field of a block: its kind, what it is for, its default as one writes it."""
 
     kind: Kind
@@ -380,8 +366,7 @@ class Field:
     default: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class Block(Struct, frozen=True, kw_only=True):
     """A block of fields, all of them known.
 
     ``unbuilt`` names what belongs to the contract and does not work yet, as

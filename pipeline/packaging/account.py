@@ -5,9 +5,11 @@ It resolves what an event names: a path is that file, a record id is the WARC th
 holds the record, and an event that names nothing of the bag concerns what was captured.
 """
 
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.model import Access, Accession, Artefact, Event, EventType, Run
 
@@ -27,8 +29,7 @@ class AgentKind(StrEnum):
     SOFTWARE = "software"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agent:
+class Agent(Struct, frozen=True, kw_only=True):
     """Who or what acted; there is at most one of each kind."""
 
     kind: AgentKind
@@ -42,8 +43,7 @@ class Agent:
         return f"{self.kind}:{self.name} {self.version}".rstrip()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class Terms(Struct, frozen=True, kw_only=True):
     """What the operator says of rights, and who may see the bag."""
 
     access: Access
@@ -61,8 +61,7 @@ class Terms:
         return f"{self.access}: {_RESTRICTIONS[self.access][1]}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(Struct, frozen=True, kw_only=True):
     """What a bag is of, what it holds, what was done and by whom."""
 
     bag: str

@@ -12,8 +12,9 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from pipeline.disk import DISK, sync_folder, sync_tree
 from pipeline.errors import FixityError, StorageError, UsageError

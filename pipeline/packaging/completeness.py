@@ -6,8 +6,9 @@ come out. The digests are another matter.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
+
+from msgspec import Struct
 
 from pipeline.packaging import names, tagfiles
 from pipeline.packaging.contents import ABSENT, NOT, PAYLOAD, Column, Inventory
@@ -17,8 +18,7 @@ from pipeline.packaging.rules import ERROR, WARNING, Verdicts
 _SEAL = re.compile(rb"seal-\d{4}\.[^/]*")  # laid beside the tag manifests they cover
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holdings:
+class Holdings(Struct, frozen=True, kw_only=True):
     """A bag's inventory and what its tag files say of it."""
 
     inventory: Inventory

@@ -8,8 +8,9 @@ where the specification lets a reader give up.
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
+
+from msgspec import Struct
 
 from pipeline.model import Finding
 from pipeline.packaging.names import show
@@ -28,8 +29,7 @@ MOST = 1000  # findings of one code; the rest are counted
 _NAMED = 12  # things a message names; the rest are counted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Struct, frozen=True, kw_only=True):
     """What a profile may ask about a bag. Paths are bytes and are iterated once.
 
     ``fetch`` has the paths fetch.txt lists, None where there is none: a bag is judged
@@ -44,10 +44,10 @@ class Facts:
     other_info: tuple[tuple[str, Tags], ...] = ()
     manifests: tuple[str, ...] = ()  # algorithms, as parse_manifest_name has them
     tag_manifests: tuple[str, ...] = ()
-    tag_files: Iterable[bytes] = field(default=(), repr=False)
-    payload: Iterable[bytes] = field(default=(), repr=False)  # files beneath data/
-    folders: Iterable[bytes] = field(default=(), repr=False)  # beneath data/ too
-    fetch: Iterable[bytes] | None = field(default=None, repr=False)
+    tag_files: Iterable[bytes] = ()
+    payload: Iterable[bytes] = ()  # files beneath data/
+    folders: Iterable[bytes] = ()  # beneath data/ too
+    fetch: Iterable[bytes] | None = None
     files: int = 0  # payload files on disk
     bytes: int = 0
     serialization: str | None = ""

@@ -7,8 +7,9 @@ found in the WARC is compared with each; what was never found is told in the end
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from pipeline.packaging.gzipmembers import Fault
 from pipeline.warc import surt
@@ -21,8 +22,7 @@ CONNECTED = {"chain": ("metadata",), "lookup": ("resource",)}
 DIGESTS = ("sha256", "sha512")  # of these the first that is told is taken
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(Struct, frozen=True, kw_only=True):
     """A record as it was found in the WARC."""
 
     offset: int
@@ -39,8 +39,7 @@ class Seen:
     media_type: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(Struct, frozen=True):
     """What one place says of the record at an offset."""
 
     where: str  # in words: a line of the index, an exchange

@@ -6,7 +6,7 @@ files told of here were written by this software, so that their formats are know
 the writing; the rule is written down so that a stranger can apply it.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pipeline.model import Artefact, Exchange
 from pipeline.packaging.rendering import Json, readable
@@ -14,8 +14,7 @@ from pipeline.packaging.rendering import Json, readable
 WARC_RULE = "a gzip file whose first member, unpacked, starts with WARC/ is a WARC"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
+class Format(Struct, frozen=True, kw_only=True):
     """A file format by name, and by its PRONOM identifier where it is certain."""
 
     name: str

@@ -7,9 +7,10 @@ what is wrong becomes a finding, and one that makes the rest unreadable a ``Faul
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from pipeline.errors import FixityError
 from pipeline.model import Finding, Severity
@@ -27,8 +28,7 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 Pieces = Iterator[bytes]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """How much an archive file may hold before it is taken for an attack."""
 
     members: int = 1_000_000

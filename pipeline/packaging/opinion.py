@@ -12,9 +12,11 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.model import Finding, Level, Severity
 from pipeline.packaging import peers, warccheck
@@ -90,8 +92,7 @@ READERS = ("warcio", "fastwarc")
 VERDICTS = (Word.VALID, Word.INVALID)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opinion:
+class Opinion(Struct, frozen=True, kw_only=True):
     """What one peer says of a bag, or of a file in it."""
 
     peer: str
@@ -119,8 +120,7 @@ class Opinion:
         return f"differs: {self.explained or f'unexplained: {self.message}'}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """What came back from the process of a peer."""
 
     verdict: Word

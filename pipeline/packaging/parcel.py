@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct
 
 from pipeline.errors import StorageError, UsageError
 from pipeline.fixity import Digester
@@ -56,8 +57,7 @@ class Form(StrEnum):
     ZIP = "zip"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
+class Contents(Struct, frozen=True, kw_only=True):
     """What an archive file, or a folder, was found to hold: nothing odd."""
 
     file: Path

@@ -12,10 +12,11 @@ is what its profile says, ``conformity`` tells.
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
+
+from msgspec import Struct
 
 from pipeline.errors import UsageError
 
@@ -49,8 +50,7 @@ class Serialization(StrEnum):
     OPTIONAL = "optional"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TagRule:
+class TagRule(Struct, frozen=True, kw_only=True):
     """What is agreed about one label of bag-info.txt or of another tag file."""
 
     label: str
@@ -63,16 +63,14 @@ class TagRule:
     unknown: Unknown = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(Struct, frozen=True, kw_only=True):
     """What must be there, and what may be; ``allowed`` is None where all may."""
 
     required: tuple[str, ...] = ()
     allowed: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class About:
+class About(Struct, frozen=True, kw_only=True):
     """Whose profile it is, and which version of it and of the specification."""
 
     identifier: str
@@ -86,8 +84,7 @@ class About:
     unknown: Unknown = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
+class Profile(Struct, frozen=True, kw_only=True):
     """What is agreed about bags. ``unknown`` has further fields, as JSON."""
 
     name: str  # as it was asked for

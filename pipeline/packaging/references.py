@@ -9,8 +9,9 @@ document type, and so an entity, is refused before anything is made of it.
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from xml.parsers import expat
+
+from msgspec import Struct, field
 
 from pipeline.model import Finding
 from pipeline.packaging.names import show
@@ -45,8 +46,7 @@ _TYPE = "http://www.w3.org/2001/XMLSchema-instance type"
 Name = tuple[str, str, str]  # of what kind, the type of the identifier, its value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(Struct, frozen=True, kw_only=True):
     """What is known of a file of the bag: its size, and what manifests say of it."""
 
     size: int
@@ -141,8 +141,7 @@ def _said(name: Name) -> str:
 # ------------------------------------------------------------------------------ PREMIS
 
 
-@dataclass(slots=True, kw_only=True)
-class _File:
+class _File(Struct, kw_only=True):
     """A file as premis.xml describes it."""
 
     path: str = ""

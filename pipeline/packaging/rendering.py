@@ -15,10 +15,12 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from pipeline.clock import stamp
 from pipeline.model import Digest, RecordRef
@@ -36,8 +38,7 @@ _NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendering:
+class Rendering(Struct, frozen=True, kw_only=True):
     """A file of a bag before it is written: where it goes and what it holds."""
 
     path: str  # relative to the bag, with slashes
@@ -71,7 +72,7 @@ def told(value: object) -> Json:
         return [told(item) for item in value]
     if isinstance(value, RecordRef):
         return {"record": value.id, "offset": value.offset, "length": value.length}
-    if is_dataclass(value) and not isinstance(value, Digest | type):
+    if isinstance(value, Struct) and not isinstance(value, Digest):
         return {name: told(getattr(value, name)) for name in _names(type(value))}
     return _plain(value)
 

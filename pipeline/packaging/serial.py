@@ -9,9 +9,10 @@ once more for the digests its manifests need, and the findings are those that
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from pipeline.errors import StorageError, UsageError
 from pipeline.fixity import Sink

@@ -7,8 +7,9 @@ the name of the place it was read from, never as itself. The manifest's own entr
 stands beside it, as its author wrote it.
 """
 
-from dataclasses import fields
 from urllib.parse import quote
+
+from msgspec.structs import fields
 
 from pipeline.clock import stamp
 from pipeline.model import (

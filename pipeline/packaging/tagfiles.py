@@ -9,9 +9,10 @@ import codecs
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from pipeline.errors import UsageError
 from pipeline.model import Finding, Severity
@@ -33,8 +34,7 @@ _LOOSE = tuple(
 _ENDS = re.compile("\r\n|\r|\n")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declaration:
+class Declaration(Struct, frozen=True, kw_only=True):
     """What bagit.txt declares; ``codec`` is what Python reads the tag files with."""
 
     version: str = "1.0"
@@ -272,8 +272,7 @@ HASHES: Mapping[str, str] = MappingProxyType(  # normalised name: hashlib's
 WEAK = frozenset(("md5", "sha1"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManifestName:
+class ManifestName(Struct, frozen=True, kw_only=True):
     """What the name of a manifest says: of what, and by which algorithm."""
 
     file: str
@@ -343,8 +342,7 @@ def render_manifest(entries: Iterable[tuple[bytes, str]]) -> Iterator[bytes]:
 _FETCH = re.compile(rb"(\S+)[ \t]+(\d{1,18}|-)[ \t]+(.+)", re.DOTALL).fullmatch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetch:
+class Fetch(Struct, frozen=True, kw_only=True):
     """One line of fetch.txt: where a payload file can be had, and how large it is."""
 
     url: str

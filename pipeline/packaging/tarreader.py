@@ -9,8 +9,9 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from pipeline.packaging.members import Fault, Member, Pieces
 from pipeline.packaging.names import show
@@ -148,8 +149,7 @@ class _Content:
             raise Fault("the archive ends within it: cut short", path=path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Head:
+class _Head(Struct, frozen=True, kw_only=True):
     """One block as it stands, its fields read."""
 
     name: bytes

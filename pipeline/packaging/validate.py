@@ -10,9 +10,11 @@ elsewhere and add to the findings.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.errors import StorageError
 from pipeline.model import Finding, Level, Severity
@@ -49,8 +51,7 @@ _OURS = (  # the first two, and one of the others
 LARGEST_DECLARATION = 1 << 12  # bytes; two lines take sixty
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """What a bag is, as far as it was read, and everything found wrong with it."""
 
     path: Path

@@ -9,11 +9,12 @@ import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct
 
 from pipeline.capture.wire import (
     END_OF_HEAD,
@@ -292,8 +293,7 @@ def _field_faults(name: str, fields: dict[str, list[str]]) -> Iterator[Fault]:
 # ------------------------------------------------------------------------- its payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
+class _Answer(Struct, frozen=True, kw_only=True):
     """What the block of an answer turned out to hold."""
 
     head: int = 0  # bytes

@@ -10,8 +10,9 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from stat import S_IFDIR, S_IFREG
+
+from msgspec import Struct
 
 from pipeline.packaging.members import Damaged, Pieces
 from pipeline.warc import crc32
@@ -43,8 +44,7 @@ PACKED = re.compile(  # what is compressed already and will not shrink
 # ---------------------------------------------------------------------------- writing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class Placed(Struct, frozen=True, kw_only=True):
     """A member as the directory tells it."""
 
     name: bytes

@@ -9,9 +9,10 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
+
+from msgspec import Struct
 
 from pipeline.packaging.members import Damaged, Fault, Member, Pieces
 from pipeline.packaging.walk import Entry, Kind
@@ -43,8 +44,7 @@ from pipeline.warc import crc32
 LARGEST_DIRECTORY = 1 << 28  # bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Listed:
+class _Listed(Struct, frozen=True, kw_only=True):
     """A member as the directory tells it, and where the next thing begins."""
 
     name: bytes
@@ -58,8 +58,7 @@ class _Listed:
     is_dos_folder: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Directory:
+class _Directory(Struct, frozen=True, kw_only=True):
     """Where the directory stands and how many members it tells of."""
 
     count: int

@@ -13,11 +13,11 @@ not looked up. What the payload is worth, ``packaging.validate`` says.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from msgspec import Struct, field
 
 from pipeline.clock import stamp
 from pipeline.errors import FixityError
@@ -43,8 +43,7 @@ from pipeline.sealing.worth import Assurance, Demand, Judged, finding
 WARN_AHEAD = timedelta(days=365)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
+class _Read(Struct, frozen=True, kw_only=True):
     """One seal whose statement and signature were read."""
 
     said: Statement
@@ -70,8 +69,7 @@ def judge(
     return judgement.concluded(demand or Demand(), logged or {})
 
 
-@dataclass(slots=True)
-class _Judgement:
+class _Judgement(Struct):
     """A bag's seals while they are being judged."""
 
     held: Shelf

@@ -9,9 +9,11 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.capture.address import Policy
 from pipeline.capture.net import Network
@@ -32,8 +34,7 @@ HEADERS = {
 OK = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
+class Stamp(Struct, frozen=True, kw_only=True):
     """A token that was judged good, with the query that it answers."""
 
     token: Token
@@ -41,8 +42,7 @@ class Stamp:
     answer: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(Struct, frozen=True, kw_only=True):
     """An authority that gave no good token, and why."""
 
     authority: str

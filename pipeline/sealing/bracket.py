@@ -9,10 +9,11 @@ that what names them is younger. The timestamp of the seal closes the bracket.
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from pipeline.clock import stamp
 from pipeline.fixity import digest_of
@@ -28,8 +29,7 @@ INFO = 1 << 16  # bytes in which the first record of a WARC ends
 LARGEST = 1 << 26  # bytes; a commitment has some 70 for each source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flaw:
+class Flaw(Struct, frozen=True, kw_only=True):
     """What is wrong with the start of a run, and in which file."""
 
     path: str

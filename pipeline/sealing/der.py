@@ -6,8 +6,9 @@ trust. What is not DER to the letter is refused: one value has one form.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 INTEGER, OCTETS, OID, NULL, UTC_TIME = 0x02, 0x04, 0x06, 0x05, 0x17
 GENERALIZED_TIME, SEQUENCE, SET, BOOLEAN = 0x18, 0x30, 0x31, 0x01
@@ -20,8 +21,7 @@ LONGEST_LENGTH = 4  # bytes
 UTC_TIME_ENDS = 2050  # RFC 5652 11.3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
+class Value(Struct, frozen=True, kw_only=True):
     """One value: its tag, what it holds, and the bytes it was read from."""
 
     tag: int

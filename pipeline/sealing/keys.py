@@ -8,7 +8,6 @@ and names no person. The key never lies below the archive, which is copied about
 
 import os
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from msgspec import Struct
 
 from pipeline.errors import KeyFileError, StorageError
 from pipeline.model import Digest
@@ -32,8 +32,7 @@ ENCRYPTED = (b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
 LONGEST_NAME = 64  # characters; X.520, ub-common-name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(Struct, frozen=True, kw_only=True):
     """A private key with the certificate that it signs under, and those above it."""
 
     key: ec.EllipticCurvePrivateKey

@@ -8,10 +8,11 @@ over the files of all before it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from pipeline.clock import Clock, stamp
 from pipeline.errors import FixityError
@@ -38,8 +39,7 @@ class State(StrEnum):
     UNTIMESTAMPED = "untimestamped"  # no authority was asked: a signature alone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signing:
+class Signing(Struct, frozen=True, kw_only=True):
     """Who seals, and whom they ask for the time."""
 
     identity: Identity
@@ -47,8 +47,7 @@ class Signing:
     clock: Clock
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seal:
+class Seal(Struct, frozen=True, kw_only=True):
     """One seal of a bag, as it was made or completed just now."""
 
     bag: str
@@ -83,8 +82,7 @@ class Seal:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Struct, frozen=True, kw_only=True):
     """What a statement says beside its subject: told by the run, or by nobody."""
 
     told: Mapping[str, Json] = field(default_factory=dict)

@@ -12,8 +12,9 @@ must be free. The certificates follow from the answer, and come last.
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pipeline.errors import FixityError, StorageError
 from pipeline.fixity import create
@@ -27,8 +28,7 @@ LARGEST = 1 << 26  # bytes of a seal file; a statement lists the bags of a run
 LARGEST_SMALL = 1 << 20  # of any other
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
+class Shelf(Struct, frozen=True, kw_only=True):
     """What a bag holds at its top: its tag manifests and its seal files, as bytes."""
 
     path: Path

@@ -9,7 +9,6 @@ Whether the signer is to be trusted is not decided here.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from msgspec import Struct
 
 from pipeline.sealing import der
 from pipeline.sealing.keys import Identity
@@ -103,8 +103,7 @@ def _encoded(certificate: x509.Certificate) -> bytes:
 # ---------------------------------------------------------------------------- reading
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signed:
+class Signed(Struct, frozen=True, kw_only=True):
     """CMS SignedData with its one signer, read and not yet believed."""
 
     content_type: bytes  # an OID, in DER
@@ -182,7 +181,10 @@ def _signer_among(certificates: Sequence[bytes], name: der.Value) -> x509.Certif
         raise ValueError(f"{len(found)} certificates in it are its signer's")
     if serial.number() <= 0:  # RFC 5280 4.1.2.2
         raise ValueError("the number of its certificate is not positive")
-    return x509.load_der_x509_certificate(found[0])
+    try:
+        return x509.load_der_x509_certificate(found[0])
+    except x509.InvalidVersion as error:  # no ValueError, as all else is
+        raise ValueError(f"its certificate is of no known version: {error}") from error
 
 
 def _names(certificate: bytes) -> tuple[bytes, bytes]:

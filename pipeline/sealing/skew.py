@@ -5,13 +5,13 @@ of many is hard to be wrong together with ours, and is told with how many there 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skew:
+
+class Skew(Struct, frozen=True, kw_only=True):
     """The middle of what servers' clocks said beside ours, and of how many."""
 
     seconds: float  # positive where theirs were ahead

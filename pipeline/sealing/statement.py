@@ -9,8 +9,9 @@ are laid out so that ``grep`` and a person can read them; what is signed is the 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from pipeline.fixity import digest_of
 from pipeline.model import Digest
@@ -23,8 +24,7 @@ HEX = {"sha256": 64, "sha512": 128}
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")  # of an authority: a part of file names
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(Struct, frozen=True, kw_only=True):
     """A file that is sealed: its name and two digests of it."""
 
     name: str
@@ -36,8 +36,7 @@ class Subject:
         return cls(name=name, digests=tuple(digest_of(data, one) for one in TWO))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Statement(Struct, frozen=True, kw_only=True):
     """What one seal says. ``facts`` are told as they are handed in."""
 
     number: int

@@ -11,13 +11,13 @@ be led to believe what a token brings along, and a test of ours holds it to that
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from msgspec import Struct
 
 from pipeline.clock import stamp
 from pipeline.errors import UsageError
@@ -32,8 +32,7 @@ PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END", re.DOTALL)
 CHAIN = "verifying certificates"  # in rfc3161-client's words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authority:
+class Authority(Struct, frozen=True, kw_only=True):
     """A timestamping authority, and the roots that are pinned for it."""
 
     name: str
@@ -41,8 +40,7 @@ class Authority:
     roots: tuple[x509.Certificate, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class Token(Struct, frozen=True, kw_only=True):
     """What a timestamp proves: that some bytes existed at a time, by whose word."""
 
     authority: str
@@ -52,8 +50,7 @@ class Token:
     expires: datetime  # when that certificate does
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
+class Proof(Struct, frozen=True, kw_only=True):
     """A time that was accepted, and on which basis."""
 
     token: Token

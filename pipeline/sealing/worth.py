@@ -3,7 +3,7 @@
 Values alone; ``assurance`` comes to them.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pipeline.clock import stamp
 from pipeline.model import Digest, Finding, Severity
@@ -38,8 +38,7 @@ def finding(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
+class Demand(Struct, frozen=True, kw_only=True):
     """What a verifier asks of the seals of a bag beyond that they are sound."""
 
     seal: bool = False
@@ -47,8 +46,7 @@ class Demand:
     signer: str = ""  # a fingerprint, with or without colons and "sha256:"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Judged(Struct, frozen=True, kw_only=True):
     """One seal of a bag, as far as it can be believed."""
 
     number: int
@@ -76,8 +74,7 @@ class Judged:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assurance:
+class Assurance(Struct, frozen=True, kw_only=True):
     """The seals of a bag, and everything that is wrong with them."""
 
     seals: tuple[Judged, ...] = ()
