@@ -76,8 +76,7 @@ def seal(
     return Exit.RETRY if is_pending else Exit.OK
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Work(Struct, frozen=True, kw_only=True):
     """What is asked for."""
 
     pending: bool
