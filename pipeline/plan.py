@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from pipeline.capture.visit import requested, user_agent
 from pipeline.errors import UsageError
@@ -29,14 +29,19 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     source: Source
     salt: bytes
+    _commitment: str = ""  # digested once, as every bag asks it
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(canonical(self.told())).hexdigest()
+        force_setattr(self, "_commitment", digest)
 
     def told(self) -> Json:
         """Tell the entry as it stands in plan.json."""
         return {**_settings(self.source), "salt": self.salt.hex()}
 
     def commitment(self) -> str:
-        """Digest the entry with its salt."""
-        return hashlib.sha256(canonical(self.told())).hexdigest()
+        """Tell the digest of the entry with its salt."""
+        return self._commitment
 
 
 class Plan(Struct, frozen=True, kw_only=True):

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from origins import Origin, answer, redirect
 
+from pipeline.capture.address import ConnectTo, Policy
 from pipeline.capture.client import Client, Hop
 from pipeline.capture.order import Contact, Reply
-from pipeline.capture.robots import LIMIT, Robots, judged
+from pipeline.capture.robots import LIMIT, MOST_HOSTS, Robots, judged
 from pipeline.capture.wire import Recording
 from pipeline.clock import SystemClock
 from pipeline.model import Source
@@ -167,3 +168,16 @@ def test_no_file_raises(text, tmp_path):
     permits, because = judged(Hop(reply=reply), "http://a.example/%?a", AGENT)
     assert isinstance(permits, bool)
     assert because
+
+
+def test_the_files_of_hosts_long_done_with_are_let_go(client, network):
+    with Origin(lambda _: plain("User-agent: *")) as site:
+        rule = ConnectTo(to_host="127.0.0.1", to_port=site.port)
+        made = client(network(policy=Policy(connect_to=(rule,))))
+        robots = Robots()
+        for n in range(MOST_HOSTS + 1):
+            robots.opinion(f"http://h{n}.example/", made, AGENT)
+        robots.opinion("http://h1.example/x", made, AGENT)
+        assert len(site.requests) == MOST_HOSTS + 1
+        robots.opinion("http://h0.example/x", made, AGENT)
+        assert len(site.requests) == MOST_HOSTS + 2

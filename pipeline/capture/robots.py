@@ -15,6 +15,7 @@ from pipeline.capture.client import Client, Hop, Manner
 from pipeline.capture.wire import Message
 from pipeline.model import Purpose
 
+MOST_HOSTS = 64  # whose file is held; each is done with its sources in a row
 LIMIT = 512 * 1024  # RFC 9309 2.5 asks for at least 500 KiB
 
 
@@ -32,10 +33,11 @@ class _Page(Struct):
 
 
 class Robots:
-    """The robots.txt of every host of a run. Thread-safe."""
+    """The robots.txt of the hosts that a run deals with at present. Thread-safe."""
 
     def __init__(self) -> None:
         self._pages: dict[tuple[str, bool], _Page] = {}
+        self._guard = threading.Lock()
 
     def opinion(self, url: str, client: Client, agent: str) -> Opinion:
         """Ask the host of a URL, unless it was asked before, and read the answer.
@@ -46,7 +48,7 @@ class Robots:
         address = f"{parts.scheme}://{parts.netloc}/robots.txt"
         # what one source may take, another may not: ``tls: record``
         key = address, client.takes_invalid
-        page = self._pages.setdefault(key, _Page())
+        page = self._page(key)
         with page.lock:
             if not page.hops:
                 manner = Manner(purpose=Purpose.ROBOTS, max_size=LIMIT)
@@ -56,6 +58,15 @@ class Robots:
                 page.hops = ()
         permits, because = judged(hops[-1], url, agent)
         return Opinion(permits=permits, because=because, hops=hops)
+
+    def _page(self, key: tuple[str, bool]) -> _Page:
+        """Take a host's page, and let go of the one that was longest not asked for."""
+        with self._guard:
+            page = self._pages.pop(key, None) or _Page()
+            self._pages[key] = page  # the last taken stands last
+            if len(self._pages) > MOST_HOSTS:
+                self._pages.pop(next(iter(self._pages)))
+        return page
 
 
 def judged(last: Hop, url: str, agent: str) -> tuple[bool, str]:
