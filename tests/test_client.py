@@ -245,6 +245,8 @@ HOSTILE_COOKIES = {
     "an absurd date": b"a=1; Expires=Mon, 99 Foo 99999999999999 99:99:99 GMT",
     "an absurd age": b"a=1; Max-Age=" + b"9" * 400,
     "an absurd version": b"a=1; Version=x",
+    "an age of nothing": b"a=1; Max-Age",
+    "an age of nothing, and more": b"a=1; Max-Age ; Secure",
 }
 
 

@@ -317,6 +317,18 @@ def test_what_is_sound_is_read(name, made, tmp_path):
             reader.read(made[seed] if isinstance(seed, str) else seed, folder)
 
 
+FOUND = {
+    "Set-Cookie": b"a=b; Max-Age",
+    "a journal": b"[" * 3000 + b"\n",
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_fuzzing_found_stays_mended(name, tmp_path):
+    with suppress(*READERS[name].errors):
+        READERS[name].read(FOUND[name], tmp_path)
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_what_is_spoilt_is_read_or_refused_in_time(name, made, tmp_path_factory):
     reader = READERS[name]

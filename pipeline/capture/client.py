@@ -47,8 +47,10 @@ LONGEST_URL = 8192  # characters; a longer one breaks readers of the WARC
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 ACCEPT_ENCODING = "gzip, deflate, br"
 # RFC 6265bis 5.6, step 1: a cookie with control characters is none. An age that no
-# number holds makes Python's cookie jar complain on standard error.
-NO_COOKIE = re.compile(r"[\0-\x08\x0a-\x1f\x7f]|max-age\s*=\s*\S{20}", re.IGNORECASE)
+# number holds, or none, makes Python's cookie jar complain on standard error.
+NO_COOKIE = re.compile(
+    r"[\0-\x08\x0a-\x1f\x7f]|max-age\s*(?:=\s*\S{20}|;|$)", re.IGNORECASE
+)
 
 
 class Hop(Struct, frozen=True, kw_only=True):

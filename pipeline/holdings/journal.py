@@ -169,7 +169,10 @@ def _told(path: Path) -> Iterator[None]:
 def _fields(line: bytes) -> dict[str, Any]:
     if not line.endswith(b"\n"):
         raise ValueError("a line is torn")
-    fields = json.loads(line)
+    try:
+        fields = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("a line is nested without end") from error
     if not isinstance(fields, dict):
         raise ValueError("a line is no object")  # noqa: TRY004 - one kind to catch
     return fields
@@ -201,7 +204,7 @@ def _begun(fields: dict[str, Any]) -> Begun:
         plan=Digest.parse(fields["plan"]),
         software=fields["software"],
         order=fields["order"],
-        salts=tuple(fields["salts"].items()),
+        salts=tuple(dict(fields["salts"]).items()),
         start=fields["start"],
     )
 
@@ -223,6 +226,6 @@ def _step(fields: dict[str, Any]) -> Step:
         staged=fields["staged"],
         file=fields["file"],
         digests=tuple(map(Digest.parse, fields["digests"])),
-        entries=tuple(parse_line(one.encode()).entry for one in fields["entries"]),
+        entries=tuple(parse_line(str.encode(one)).entry for one in fields["entries"]),
         told=fields["told"],
     )
