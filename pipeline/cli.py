@@ -7,7 +7,6 @@ before or after it. The commands stand in ``commands``.
 import gc
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -150,6 +149,8 @@ def _status(words: list[str]) -> int:
         )
         complaint.__cause__ = error
     if "--debug" in front:
+        import traceback  # noqa: PLC0415 - start-up time
+
         traceback.print_exception(complaint)
     return _complain(complaint, as_json="--json" in front)
 
