@@ -131,7 +131,7 @@ def throw_away() -> Iterator[Notary]:
             place / keys.FILE_NAME,
             now=clock.now(),
             serial=clock.nonce(16),
-            name="Throw-away key of a demo, proves nothing",
+            name="Throw-away key of a demo that proves nothing",
         )
         asked = None
         if timekeeper.has_openssl():
