@@ -77,8 +77,7 @@ def says(*pieces: bytes, then: Ending = shut) -> Answer:
     """Send, and end the connection in some way."""
 
     def speak(connection: socket.socket) -> None:
-        for piece in pieces:
-            connection.sendall(piece)
+        connection.sendall(b"".join(pieces))  # at once: what is overlong, comes along
         then(connection)
 
     return speak
@@ -502,7 +501,7 @@ class Seen:
     seconds: float
     received: tuple[int, str]  # how many bytes, and their digest
     kept: tuple[int, str]
-    truncated: str
+    truncated: tuple[str, ...]  # WARC-Truncated of every response, as it stands
     requests: int
     dialled: frozenset[str]
 
@@ -615,21 +614,21 @@ class Web:
         )
 
 
-def in_warc(path: Path) -> tuple[int, str, str]:
-    """Count and digest what responses hold, as it was received; tell the truncation."""
+def in_warc(path: Path) -> tuple[int, str, tuple[str, ...]]:
+    """Count and digest what responses hold, as received; tell how each was cut."""
     interim: dict[str, bytes] = {}
     for told, block in records(path):
         if told["content-type"] == RESPONSE and told["warc-type"] == "metadata":
             beside = told.get("warc-concurrent-to", told["warc-record-id"])
             interim[beside] = interim.get(beside, b"") + b"".join(block)
-    ear, truncated = Ear(), ""
+    ear, truncated = Ear(), []
     for told, block in records(path):
         ear.hear(interim.pop(told["warc-record-id"], b""))
         if told["warc-type"] == "response":
-            truncated = told.get("warc-truncated", "")
+            truncated.append(told.get("warc-truncated", ""))
             for piece in block:
                 ear.hear(piece)
-    return ear.size, ear.digest.hexdigest(), truncated
+    return ear.size, ear.digest.hexdigest(), tuple(truncated)
 
 
 RESPONSE = "application/http; msgtype=response"
