@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test lint types bench sweep clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -26,6 +26,9 @@ types: ## mypy --strict
 
 bench: ## measure beside wget, warcio and bagit; prints ratios, writes bench.json
 	$(PYTHON) tests/bench/bench.py
+
+sweep: ## kill runs at every point, cut the power, refuse writes; writes tests/README.md
+	$(PYTHON) tests/sweep.py --write
 
 clean: ## remove what tools left behind, never the archive
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* dist build

@@ -155,6 +155,12 @@ class Sink:
             return
         try:
             self.flush()
+            found = os.fstat(self._fd).st_size
+            if found != self.size:  # a disk that lies about its writes is told early
+                raise StorageError(
+                    f"{self._file}: {self.size} bytes were written and {found} are "
+                    "there; what was being written is not published. Mend the disk"
+                )
         finally:
             descriptor, self._fd = self._fd, -1
             os.close(descriptor)

@@ -149,9 +149,11 @@ def run(
         choice = resume.choose(ask, store.journals())
         for sentence in (*choice.said, *store.recover(choice.abandoned)):
             progress.said(sentence)
+        # A run that died behind its own bag was finished by ``recover``.
+        going_on = choice.journal in store.journals()
         one = _Run(
             ask,
-            choice.journal,
+            choice.journal if going_on else None,
             order=order,
             store=store,
             network=network,

@@ -174,7 +174,9 @@ class Log:
             )
         self._is_sound = False
         with _told(self.path), self._opened(os.O_APPEND | os.O_CREAT) as file:
-            written = self._disk.write(file, line)
+            before = os.fstat(file).st_size
+            self._disk.write(file, line)
+            written = os.fstat(file).st_size - before  # its word is not enough
             if written != len(line):  # no second write: half a line is a torn tail
                 raise StorageError(
                     f"{self.path}: {written} of {len(line)} bytes of line {n} were "

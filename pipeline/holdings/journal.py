@@ -1,8 +1,8 @@
 """The journal of a run under way: what a later run needs in order to go on with it.
 
-One file in staging for each run, ``<run>.journal``, in lines of JSON. The first is on
-disk before the first request; then one line for each source that is done, on disk
-before its bag is accessioned. So whatever stops a run, each of its sources is either
+One file in staging for each run, ``<run>.journal``, in lines of JSON. The first
+tells how it was begun; then one line for each source that is done, on disk before its
+bag is accessioned. So whatever stops a run, each of its sources is either
 told here, with what to look for, or is to be visited again. A torn last line is none.
 The file is removed when the run's own bag is kept.
 """
@@ -70,6 +70,12 @@ class Journal:
         self._size = size  # of the lines that are whole
         self._disk = disk
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Journal) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
     @property
     def steps(self) -> tuple[Step, ...]:
         """What was done, the last word on each source."""
@@ -77,11 +83,10 @@ class Journal:
 
     @classmethod
     def begin(cls, folder: Path, begun: Begun, *, disk: Disk = DISK) -> "Journal":
-        """Begin a journal; it is on disk when this returns."""
+        """Begin a journal; its first step brings it to disk, and its name."""
         journal = cls(folder / f"{begun.run}{SUFFIX}", begun, size=0, disk=disk)
         os.close(create(journal.path))
         journal._write(_begun_json(begun))
-        sync_folder(folder, disk)
         return journal
 
     @classmethod
@@ -107,7 +112,9 @@ class Journal:
 
     def add(self, step: Step) -> None:
         """Add a step; it is on disk when this returns."""
-        self._write(_step_json(step))
+        self._write(_step_json(step), sync=True)
+        if not self._steps:
+            sync_folder(self.path.parent, self._disk)
         self._steps[step.source] = step
 
     def resume(self, at: datetime) -> None:
@@ -122,7 +129,7 @@ class Journal:
             step = _step(fields)
             self._steps[step.source] = step
 
-    def _write(self, fields: dict[str, Any]) -> None:
+    def _write(self, fields: dict[str, Any], *, sync: bool = False) -> None:
         """Write a line behind the last whole one, whatever a stop left there."""
         line = canonical(fields)
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_APPEND
@@ -131,13 +138,15 @@ class Journal:
             try:
                 if os.fstat(descriptor).st_size != self._size:
                     os.ftruncate(descriptor, self._size)
-                taken = self._disk.write(descriptor, line)
+                self._disk.write(descriptor, line)
+                taken = os.fstat(descriptor).st_size - self._size
                 if taken != len(line):
                     raise StorageError(
                         f"{self.path}: {taken} of {len(line)} bytes were taken, is the "
                         "disk full? Make room, and the same command goes on"
                     )
-                self._disk.sync(descriptor)
+                if sync:
+                    self._disk.sync(descriptor)
             finally:
                 os.close(descriptor)
         self._size += len(line)

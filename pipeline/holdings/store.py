@@ -60,6 +60,7 @@ class Store:
         self._lock = Lock(self._room.own / "lock")
         self._index_path = self._room.own / INDEX
         self._index: Catalogue | None = None
+        self._unsettled: set[Path] = set()  # staged, and not yet sure to have a name
 
     @classmethod
     def open(cls, root: Path, clock: Clock, *, disk: Disk = DISK) -> "Store":
@@ -139,6 +140,7 @@ class Store:
         folder = self._room.staging / name_of(bag)
         with told(folder):
             folder.mkdir()
+        self._unsettled.add(folder)
         return folder
 
     def discard(self, staged: Path) -> None:
@@ -152,7 +154,9 @@ class Store:
         """Make what is staged durable, where it is: a later run counts on it."""
         self._require_lock()
         sync_tree(staged, self._disk)
-        sync_folder(staged.parent, self._disk)
+        if staged in self._unsettled:  # its own name, and those beside it
+            sync_folder(staged.parent, self._disk)
+            self._unsettled.clear()
 
     def begin(self, begun: Begun) -> Journal:
         """Begin the journal of a run."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from pipeline.errors import FixityError, StorageError
-from pipeline.fixity import create
+from pipeline.fixity import write_file
 from pipeline.packaging import tagfiles
 from pipeline.packaging.walk import chunks, file_beneath, names, opened, reason
 from pipeline.sealing.statement import Subject
@@ -123,9 +123,8 @@ def add(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    with os.fdopen(create(path), "wb") as file:
-        file.write(data)
-        file.flush()
+    write_file(path.parent, path.name, data)
+    with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
