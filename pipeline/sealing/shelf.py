@@ -17,7 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from pipeline.errors import FixityError, StorageError
-from pipeline.fixity import write_file
+from pipeline.fixity import create
 from pipeline.packaging import tagfiles
 from pipeline.packaging.walk import chunks, file_beneath, names, opened, reason
 from pipeline.sealing.statement import Subject
@@ -123,9 +123,13 @@ def add(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    write_file(path.parent, path.name, data)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    descriptor, view = create(path), memoryview(data)
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _require_same(place: Path, data: bytes) -> None:
