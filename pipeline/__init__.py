@@ -24,6 +24,7 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     notary        a run's plan stamped, its bags sealed
     resume        a run that was stopped, and the one that goes on with it
     job           a run: one manifest in, bags out
+    doctor        what ails an archive, and the machine that it is on
     interruption  being told to stop: once, in good order; twice, at once
     terminal      what a person sees on a terminal
     report        a page that tells what a verification found

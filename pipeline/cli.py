@@ -69,6 +69,7 @@ COMMANDS = (
     holdings.list_bags,
     holdings.show,
     holdings.catalogue,
+    holdings.doctor,
     bags.verify,
     bags.export,
     bags.receive,

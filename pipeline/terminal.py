@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress as RichProgress
 
+    from pipeline.doctor import Report as Health
     from pipeline.handoff.receive import Received, Refused
     from pipeline.holdings.ledger import Examined
     from pipeline.packaging.opinion import Opinion
@@ -125,6 +126,24 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for row in lines:
         told = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         say("  ".join(told).rstrip())
+
+
+def health(report: "Health") -> None:
+    """Print what the doctor saw: the machine, the archive, what is wrong with it."""
+    for name, value in report.environment:
+        say(line(f"{name:<16}{value}"))
+    for name, version in report.extras:
+        say(line(f"[{name}]{'':<{14 - len(name)}}{version or 'not installed'}"))
+    say()
+    for name, found in report.archive.items():
+        shown = len(found) if isinstance(found, list) else found
+        say(line(f"{name.replace('_', ' '):<16}{shown}"))
+    for done in report.repaired:
+        say(line(f"repaired: {done}"))
+    for one in report.signs:
+        say(line(f"{one.severity}: {one.code}: {one.message}"))
+    if not report.signs:
+        say("nothing is wrong")
 
 
 def _speaks_unicode() -> bool:

@@ -1,7 +1,8 @@
-"""What the archive holds: listed, shown, indexed anew."""
+"""What the archive holds: listed, shown, indexed anew, looked after."""
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pipeline import terminal
 from pipeline.clock import stamp
 from pipeline.commands import evidence
 from pipeline.commands.session import Session, command
-from pipeline.errors import FixityError
+from pipeline.errors import Exit, FixityError
 
 
 @click.command(name="list")
@@ -92,6 +93,28 @@ def rebuild(session: Session) -> None:
     for sentence in problems:
         terminal.say(terminal.line(sentence))
     terminal.say(f"the catalogue lists {terminal.counted(count, 'bag')}")
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Do what every run does first.")
+@command
+def doctor(session: Session, *, repair: bool) -> Exit:
+    """Say how the archive and this machine are; write nothing without --repair."""
+    from pipeline import doctor, job  # noqa: PLC0415 - start-up time
+
+    root = session.config().archive.absolute()
+    repaired: tuple[str, ...] = ()
+    if repair:
+        session.holdings()
+        with closing(session.store()) as store:
+            repaired = doctor.repair(store)
+    seen = doctor.look(root, environment=job.environment())
+    told = replace(seen, repaired=repaired)
+    if session.json:
+        terminal.say_json(told.told())
+    else:
+        terminal.health(told)
+    return Exit.OK if told.ok else Exit.FIXITY
 
 
 def story_of(bag: Path) -> dict[str, Any]:
