@@ -12,6 +12,7 @@ import shelf
 from click.testing import CliRunner
 
 from pipeline import cli, doctor
+from pipeline.holdings.custody import Act, Entry
 from pipeline.holdings.journal import Begun, Step
 from pipeline.holdings.store import Store
 from pipeline.model import Digest
@@ -142,6 +143,27 @@ def test_what_can_be_mended_is_mended(root: Path, case: Case) -> None:
     with closing(Store.open(root, origins.FixedClock())) as store:
         doctor.repair(store)
     assert (case.code not in codes(root)) is case.mended
+
+
+def test_a_catalogue_that_lags_behind_is_seen(root: Path) -> None:
+    clock = origins.FixedClock()
+    with closing(Store.open(root, clock)) as store, store.lock("test"):
+        store.log.append(Entry(act=Act.ACCESS, at=clock.now(), bag="first"))
+    assert codes(root) == {"catalogue"}
+
+
+def test_a_disk_that_is_nearly_full_or_read_only_is_seen(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "SCARCE", 1 << 80)
+    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
+    seen = doctor.look(root, environment=ENVIRONMENT)
+    assert {one.code for one in seen.signs} == {"space", "read-only"}
+
+
+def test_a_lock_file_of_odd_words_names_nobody(root: Path) -> None:
+    (own(root) / "lock").write_bytes(b"[]")
+    assert doctor.look(root, environment=ENVIRONMENT).archive["holder"] == ""
 
 
 def test_an_archive_that_is_well_is_told_so(root: Path) -> None:

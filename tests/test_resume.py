@@ -17,7 +17,7 @@ from test_job import HEAD, PAGES, Desk, Heard, metadata, warc_of
 
 from pipeline import job, resume
 from pipeline.errors import InterruptedRunError
-from pipeline.holdings.custody import Act
+from pipeline.holdings.custody import Act, Entry
 from pipeline.holdings.journal import Journal
 from pipeline.model import Capture, Change, Verdict
 from pipeline.outcome import Kept
@@ -236,6 +236,23 @@ def test_a_bag_that_was_packed_and_not_accessioned_is_accessioned(desk: Desk) ->
     assert "/page" not in asked(desk)
     assert len(outcome.told["bags"]) == 4
     assert all(validate(bag).ok for bag in desk.bags())
+
+
+def test_a_seal_that_a_run_died_before_logging_is_logged_once(desk: Desk) -> None:
+    stopped(desk, 1)
+    (bag,) = desk.bags()
+    clock = desk.clock
+    line = Entry(
+        act=Act.SEAL, at=clock.now(), bag=bag.name, path="p", detail="sha256:0"
+    )
+    with closing(desk.store()) as store, store.lock("test"):
+        (journal,) = store.journals()
+        (step,) = journal.steps
+        journal.add(replace(step, entries=(line,)))
+        store.recover()
+        store.recover()
+        seals = [one for one in store.log.read() if one.entry.act is Act.SEAL]
+    assert [one.entry.bag for one in seals] == [bag.name]
 
 
 def test_another_manifest_gives_the_stopped_run_up(desk: Desk) -> None:

@@ -118,8 +118,9 @@ class Journal:
         self._steps[step.source] = step
 
     def resume(self, at: datetime) -> None:
-        """Note that the run goes on."""
-        self._write({"resumed": stamp(at)})
+        """Note that the run goes on; what a killed run had written is on disk now."""
+        self._write({"resumed": stamp(at)}, sync=True)
+        sync_folder(self.path.parent, self._disk)
         self.resumed += (at,)
 
     def _take(self, fields: dict[str, Any]) -> None:
