@@ -84,8 +84,7 @@ ENDS = {
     "no object": b"[1]\n",
     "digests of nothing": (
         b'{"source":"x","staged":"y","file":"",'
-        b'"digests":["q"],"entries":[],"told":null}
-'
+        b'"digests":["q"],"entries":[],"told":null}\n'
     ),
 }
 
