@@ -20,7 +20,8 @@ from origin import HOST, Origin, nginx
 
 HERE = Path(__file__).parent
 PYTHON = sys.executable
-MUNIMENT = (PYTHON, "-m", "pipeline.cli")
+PROGRAM = Path(PYTHON).with_name("muniment")  # as a person runs it
+MUNIMENT = (str(PROGRAM),) if PROGRAM.exists() else (PYTHON, "-m", "pipeline.cli")
 SHARED_MEMORY = Path("/dev/shm")
 
 BAD_MANIFEST = """\
@@ -255,11 +256,9 @@ def start(home: Path) -> Bench:
     """What a person waits for before anything happens."""
     bad = home / "bad.yaml"
     bad.write_text(BAD_MANIFEST, "utf-8")
-    program = Path(PYTHON).with_name("muniment")
-    command = (str(program),) if program.exists() else MUNIMENT
 
     def contender(name: str, exit: int, *arguments: str) -> Contender:  # noqa: A002 - it is one
-        step = Step(argv=(*command, *arguments), exit=exit)
+        step = Step(argv=(*MUNIMENT, *arguments), exit=exit)
         return Contender(
             name=name,
             steps=lambda _: [step],
