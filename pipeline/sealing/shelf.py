@@ -127,6 +127,8 @@ def _write(path: Path, data: bytes) -> None:
     try:
         while view:
             view = view[os.write(descriptor, view) :]
+        if os.fstat(descriptor).st_size != len(data):
+            raise OSError(0, "fewer bytes are there than were written")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
