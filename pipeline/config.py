@@ -23,8 +23,11 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pipeline.disk import small_file
 from pipeline.errors import UsageError
 from pipeline.model import Digest, Operator
+
+LARGEST = 1 << 20  # bytes of a configuration file
 
 Network = IPv4Network | IPv6Network
 
@@ -293,7 +296,7 @@ def _from_file(path: Path, home: Path) -> _Layer:
 
 def _content(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return small_file(path, LARGEST).decode()
     except OSError as error:
         raise UsageError(
             f"{path}: {error.strerror}; expected a configuration file that can be read"

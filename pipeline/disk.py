@@ -13,9 +13,11 @@ many files has one ``syncfs`` all the same: 10,000 files would wait 10,000 times
 import ctypes
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 from pipeline.errors import StorageError
 
@@ -29,6 +31,30 @@ ABSENT = frozenset({errno.ENOSYS, errno.EINVAL})  # older kernels, some file sys
 @cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
+
+
+def regular(path: Path | str) -> IO[bytes]:
+    """Open a file that a person named, to be read; anything else is refused at once.
+
+    Nothing waits on a pipe, and no device is read. Raises OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "expected a regular file, found another kind")
+
+
+def small_file(path: Path | str, most: int) -> bytes:
+    """Read a file that a person named, of at most so many bytes. Raises OSError."""
+    with regular(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"expected at most {most:,} bytes, found more")
+    return data
 
 
 class Disk:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import disk as disks
-from pipeline.disk import Disk, sync_folder, sync_tree
+from pipeline.disk import Disk, small_file, sync_folder, sync_tree
 from pipeline.errors import StorageError
 
 
@@ -191,3 +191,24 @@ def test_without_syncfs_every_file_system_is_synced(
     monkeypatch.setattr(os, "sync", lambda: synced.append("all"))
     sync_tree(tree)
     assert synced == ["all"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "absent", "too large"])
+def test_only_a_small_regular_file_is_read(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "folder":
+            path.mkdir()
+        case "too large":
+            path.write_bytes(b"12345")
+    with pytest.raises(OSError, match=r"regular file|directory|No such|at most 4"):
+        small_file(path, 4)
+
+
+def test_a_small_file_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1234")
+    assert small_file(tmp_path / "file", 4) == b"1234"

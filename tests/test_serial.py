@@ -539,3 +539,14 @@ def test_memory_does_not_grow_with_a_file(tmp_path, large, form):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 32_000  # KiB
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", [b"data/unlisted.bin", b"unlisted.bin"])
+def test_what_no_manifest_lists_is_found_however_large_it_is(tmp_path, form, name):
+    bag = sound(tmp_path / "bag")
+    put(bag, name, bytes(3 << 20))
+    out = tmp_path / "bag.packed"
+    write(bag, out, form)
+    found = {one.code for one in validate_serial(out).findings}
+    assert found & {"unlisted-file", "tag-unlisted-file"}

@@ -542,6 +542,7 @@ UNKNOWN = {
     "an empty variable": ("env:EMPTY", {"EMPTY": " "}, "is empty"),
     "a variable that is no text": ("env:ODD", {"ODD": "a\udcff"}, "can't be read"),
     "no such file": ("file:/no/such/file", {}, "can't be read"),
+    "a device": ("file:/dev/zero", {}, "expected a regular file"),
 }
 
 

@@ -21,6 +21,7 @@ from pipeline.capture.net import Network
 from pipeline.capture.records import Note, Records, served_type
 from pipeline.capture.robots import Robots
 from pipeline.clock import Clock
+from pipeline.disk import small_file
 from pipeline.errors import UsageError
 from pipeline.fixity import ALGORITHMS, write_file
 from pipeline.model import (
@@ -41,6 +42,7 @@ from pipeline.model import (
 
 TEXT_PATH = "data/objects/rendered/page.txt"
 TOO_MUCH = "limit: the page has more tags than are read; words behind were not seen"
+LARGEST_SECRET = 1 << 16  # bytes of the file that it is read from
 PRODUCT = f"Muniment/{__version__}"
 
 
@@ -315,15 +317,20 @@ def header_values(
 
 def _secret(kind: str, where: str, environ: Mapping[str, str], path: str) -> str:
     try:
-        value = environ[where] if kind == "env" else Path(where).read_text("utf-8")
+        value = environ[where] if kind == "env" else _told_in(where)
         value.encode()  # an environment may hold what is no text
     except KeyError:
         raise UsageError(f"{path}: the environment has no {where}") from None
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"{path}: can't be read as text: {where}") from error
+        why = getattr(error, "strerror", None) or "it is no UTF-8"
+        raise UsageError(f"{path}: can't be read as text: {where}: {why}") from error
     if not value.strip():
         raise UsageError(f"{path}: {kind}:{where} is empty")
     return value.strip()
+
+
+def _told_in(file: str) -> str:
+    return small_file(file, LARGEST_SECRET).decode()
 
 
 def _headers(task: Task) -> dict[str, str]:

@@ -6,8 +6,6 @@ Only the manifest's own file is opened, and the document's file looked for; noth
 fetched, and no secret is resolved.
 """
 
-import os
-import stat
 from collections.abc import Iterator
 from collections.abc import Mapping as Lookup
 from itertools import islice
@@ -17,6 +15,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import fields, replace
 
+from pipeline.disk import regular
 from pipeline.errors import UsageError
 from pipeline.fixity import digest_of
 from pipeline.intake.contract import MANIFEST, schema
@@ -117,9 +116,7 @@ def check(
 def _bytes(path: Path) -> bytes:
     """Read a file, and no more of it than a manifest may have."""
     try:
-        with open(path, "rb", opener=_at_once) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise UsageError(f"{path}: expected a regular file, found another kind")
+        with regular(path) as file:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: there is no such manifest") from error
@@ -129,11 +126,6 @@ def _bytes(path: Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: NUL in the path
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{path}: the manifest cannot be read: {reason}") from error
-
-
-def _at_once(path: str, flags: int) -> int:
-    """Open a file; a pipe that nobody writes to would have us wait."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class _Draft(Struct, frozen=True, kw_only=True):
