@@ -393,6 +393,11 @@ def story(told: dict[str, Any]) -> None:
         for bag in told["bags"]:
             say(f"    {line(bag if isinstance(bag, str) else bag['path'])}")
         return
+    if "origin" in told:
+        rows = [("bag", told["bag"]), ("origin", told["origin"])]
+        rows += [("seal", told.get("sealed", "")), ("folder", told["path"])]
+        _fields([*rows, *((f"  {label}:", value) for label, value in told["info"])])
+        return
     source = told["source"]
     requisites = "{kept} of {wanted} requisites kept".format(**told["requisites"])
     rows = [
@@ -412,6 +417,10 @@ def story(told: dict[str, Any]) -> None:
         ),
         ("folder", told["path"]),
     ]
+    _fields(rows)
+
+
+def _fields(rows: Iterable[tuple[str, str]]) -> None:
     for name, value in rows:
         if value:
-            say(f"{name:10} {line(value)}")
+            say(f"{line(name):10} {line(value)}")

@@ -12,30 +12,37 @@ from pipeline import terminal
 from pipeline.clock import stamp
 from pipeline.commands import evidence
 from pipeline.commands.session import Session, command
-from pipeline.errors import Exit, FixityError
+from pipeline.errors import Exit, FixityError, UsageError
+
+RECEIVED = "received, not captured here"
 
 
 @click.command(name="list")
 @click.argument("job", required=False)
 @command
 def list_bags(session: Session, job: str | None) -> None:
-    """List the captures that the archive holds, of one job or of all."""
+    """List what the archive holds, of one job or of all: captured here, or received."""
     with closing(session.catalogue()) as catalogue:
-        held = [one for one in catalogue.bags(job=job) if one.source]
+        held = catalogue.bags(job=job)
         captures = {one.bag: one for one in catalogue.captures(job=job)}
+        jobs = sorted({one.job for one in catalogue.bags()} - {""})
+    if job is not None and not held:
+        known = ", ".join(jobs) or "none"
+        raise UsageError(f"{job}: no job of this name has a bag; there are: {known}")
     rows = [
         (
             stamp(one.at) if one.at else "",
             one.job,
             one.source,
-            captures[one.bag.id].verdict,
-            ", ".join(captures[one.bag.id].reasons),
+            "received" if one.is_received else "captured",
+            captures[one.bag.id].verdict if one.bag.id in captures else "",
+            ", ".join(captures[one.bag.id].reasons) if one.bag.id in captures else "",
             one.bag.path,
         )
         for one in held
-        if one.bag.id in captures
+        if one.is_received or one.bag.id in captures
     ]
-    columns = ("captured_at", "job", "source", "verdict", "reasons", "path")
+    columns = ("captured_at", "job", "source", "origin", "verdict", "reasons", "path")
     if session.json:
         told = [dict(zip(columns, map(str, row), strict=True)) for row in rows]
         terminal.say_json({"captures": told})
@@ -54,8 +61,12 @@ def show(session: Session, name: str) -> None:
         paths = [str(one.bag.path) for one in found.bags]
         told: dict[str, Any] = {"run": found.id, "bags": paths}
     else:
-        path = found.bags[-1].bag.path
-        told = {"path": str(path), **story_of(path), **sealed(session, path)}
+        last = found.bags[-1]
+        told = {"path": str(last.bag.path), **sealed(session, last.bag.path)}
+        if last.is_received:  # what it says of itself is a stranger's word
+            told |= {"bag": last.bag.id, "origin": RECEIVED, "info": last.info}
+        else:
+            told |= story_of(last.bag.path)
     if session.json:
         terminal.say_json(told)
     else:
@@ -83,10 +94,14 @@ def catalogue() -> None:
 @command
 def rebuild(session: Session) -> None:
     """Make the catalogue anew from the bags and the log."""
+    from pipeline.holdings.verify import against_logs  # noqa: PLC0415 - start-up time
+
     session.holdings()
     with closing(session.store()) as store:
         problems = store.rebuild()
-        count = len(store.catalogue.bags())
+        bags = [one.bag.path for one in store.catalogue.bags()]
+    wrong = [f"{bag}: {one.message} [{one.code}]" for bag, one in against_logs(bags)]
+    problems, count = (*problems, *wrong), len(bags)
     if session.json:
         terminal.say_json({"bags": count, "problems": list(problems)})
         return

@@ -15,6 +15,7 @@ from pipeline.holdings.cards import Holding, Sort
 from pipeline.holdings.catalogue import Catalogue
 from pipeline.holdings.custody import Act, Entry
 from pipeline.holdings.store import SOFTWARE, Store
+from pipeline.holdings.verify import against_logs
 from pipeline.model import Artefact, Severity
 from pipeline.packaging import serial
 from pipeline.packaging.parcel import Form
@@ -74,6 +75,7 @@ def export_holding(
             software=SOFTWARE,
         )
         try:
+            _require_kept(holding.bag.path)
             done = export(holding.bag.path, out, form)
         except FixityError as error:
             store.record(replace(entry, outcome="failure", detail=str(error)))
@@ -81,6 +83,12 @@ def export_holding(
         digest = done.made.digests[0]
         line = store.record(replace(entry, detail=f"{out.name} ({form}, {digest})"))
     return replace(done, line=line, notes=(*notes, *store.notes))
+
+
+def _require_kept(bag: Path) -> None:
+    """Refuse a bag that is not the one the log says was kept, however valid it is."""
+    for _, one in against_logs((bag,)):
+        raise FixityError(f"{bag}: not exported: {one.message} [{one.code}]")
 
 
 def holding_of(catalogue: Catalogue, name: str) -> Holding | None:

@@ -30,6 +30,7 @@ class Holding(Struct, frozen=True, kw_only=True):
     source: str
     at: datetime | None  # when the capture or the run began
     info: tuple[tuple[str, str], ...]
+    is_received: bool = False  # made elsewhere, and no capture of this archive's
 
 
 class Visit(Struct, frozen=True, kw_only=True):
@@ -132,6 +133,7 @@ def holding(row: sqlite3.Row, root: Path) -> Holding:
         source=row["source"],
         at=_moment(row["at"]),
         info=tuple((label, value) for label, value in json.loads(row["info"])),
+        is_received=bool(row["received"]),
     )
 
 

@@ -87,8 +87,8 @@ class Catalogue:
     def previous(self, job: str, source: str) -> Previous | None:
         """Return the last capture with a bag: what the next visit is compared with."""
         rows = self._database.ask(
-            "SELECT captures.*, tagmanifests FROM captures JOIN bags USING (bag)"
-            " WHERE captures.job = :job AND captures.source = :source"
+            "SELECT own.*, tagmanifests FROM own JOIN bags USING (bag)"
+            " WHERE own.job = :job AND own.source = :source"
             " AND verdict NOT IN ('unchanged', 'skipped')"
             " ORDER BY started DESC, bag DESC LIMIT 1",
             {"job": job, "source": source},
@@ -133,13 +133,17 @@ class Catalogue:
         job: str | None = None,
         run: str | None = None,
         source: str | None = None,
+        bag: str | None = None,
     ) -> tuple[Holding, ...]:
         """Return the bags in order of time, a run's own among them."""
         rows = self._database.ask(
-            "SELECT * FROM bags WHERE (:job IS NULL OR job = :job)"
+            "SELECT bags.*, EXISTS (SELECT 1 FROM received"
+            " WHERE received.bag = bags.bag) AS received"
+            " FROM bags WHERE (:job IS NULL OR job = :job)"
             " AND (:run IS NULL OR run = :run)"
-            " AND (:source IS NULL OR source = :source) ORDER BY at, bag",
-            {"job": job, "run": run, "source": source},
+            " AND (:source IS NULL OR source = :source)"
+            " AND (:bag IS NULL OR bags.bag = :bag) ORDER BY at, bag",
+            {"job": job, "run": run, "source": source, "bag": bag},
         )
         with asking(self._database.path):
             return tuple(cards.holding(row, self._root) for row in rows)
@@ -206,11 +210,14 @@ class Catalogue:
             f"{self._root}{self._hint(name)}"
         )
 
+    def _own(self, job: str, source: str) -> tuple[Holding, ...]:
+        """Return the bags of a source that were made here."""
+        bags = self.bags(job=job, source=source)
+        return tuple(one for one in bags if not one.is_received)
+
     def _bags_named(self, name: str) -> tuple[Found, ...]:
-        rows = self._database.ask("SELECT * FROM bags WHERE bag = :bag", {"bag": name})
-        with asking(self._database.path):
-            bags = (cards.holding(row, self._root) for row in rows)
-            return tuple(Found(sort=Sort.BAG, id=name, bags=(bag,)) for bag in bags)
+        bags = self.bags(bag=name)
+        return tuple(Found(sort=Sort.BAG, id=name, bags=(bag,)) for bag in bags)
 
     def _runs_named(self, name: str) -> tuple[Found, ...]:
         rows = self._database.ask(
@@ -231,7 +238,7 @@ class Catalogue:
             Found(
                 sort=Sort.SOURCE,
                 id=f"{row['job']}/{row['source']}",
-                bags=self.bags(job=row["job"], source=row["source"]),
+                bags=self._own(row["job"], row["source"]),
             )
             for row in rows
         )

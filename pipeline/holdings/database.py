@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from pipeline.errors import LockedError, StorageError
 
-VERSION = 1  # of the tables; a file with another one is built anew
+VERSION = 2  # of the tables; a file with another one is built anew
 CHECKPOINT = 1 << 13  # pages in the journal before a commit has to fold them in
 LARGEST = (1 << 63) - 1  # number that fits
 PATIENCE = 10.0  # seconds to wait for another writer
@@ -57,23 +57,33 @@ CREATE TABLE acts (
 CREATE INDEX acts_by_bag ON acts (bag);
 CREATE VIRTUAL TABLE words USING fts5 (
   bag UNINDEXED, title, url, text, tokenize = "unicode61 remove_diacritics 2");
+-- What came from elsewhere is held and found, and is no capture of this archive's.
+CREATE VIEW received AS
+  SELECT DISTINCT bag FROM acts WHERE bag != '' AND (
+    act = 'receive' AND outcome = 'success' OR act = 'accession' AND run = '');
+CREATE VIEW own AS
+  SELECT * FROM captures WHERE NOT EXISTS (
+    SELECT 1 FROM received WHERE received.bag = captures.bag);
 -- Every visit: those that brought a bag, and those that stand in a run's bag alone.
 CREATE VIEW visits AS
   SELECT job, run, source, url, title, verdict, reasons, change, bag, started AS at,
-    payload FROM captures
+    payload FROM own
   UNION ALL
   SELECT job, run, source, url, '', verdict, reasons, change, bag, at, ''
     FROM outcomes WHERE verdict != 'skipped' AND NOT EXISTS (
       SELECT 1 FROM captures
-      WHERE captures.run = outcomes.run AND captures.source = outcomes.source);
+      WHERE captures.run = outcomes.run AND captures.source = outcomes.source)
+    AND NOT EXISTS (SELECT 1 FROM received WHERE received.bag = outcomes.run_bag);
 CREATE VIEW sources AS
-  SELECT DISTINCT job, source FROM captures
-  UNION SELECT DISTINCT job, source FROM outcomes;
+  SELECT DISTINCT job, source FROM own
+  UNION SELECT DISTINCT job, source FROM outcomes WHERE NOT EXISTS (
+    SELECT 1 FROM received WHERE received.bag = outcomes.run_bag);
 -- A run that was cut short has bags and no bag of its own.
 CREATE VIEW all_runs AS
   SELECT run, job, bag, started, ended, exit, counts FROM runs
+    WHERE NOT EXISTS (SELECT 1 FROM received WHERE received.bag = runs.bag)
   UNION ALL
-  SELECT run, job, '', MIN(started), '', NULL, '{}' FROM captures
+  SELECT run, job, '', MIN(started), '', NULL, '{}' FROM own
     WHERE run != '' AND run NOT IN (SELECT run FROM runs) GROUP BY run, job;
 """
 TROUBLE = frozenset(  # the file system's, not the file's

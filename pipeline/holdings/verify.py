@@ -81,6 +81,18 @@ def beside_logs(
     return judged
 
 
+def against_logs(bags: Iterable[Path]) -> Iterator[tuple[Path, Finding]]:
+    """Tell what the logs have against bags of archives, however valid the bags are.
+
+    Raises StorageError where a log can't be read.
+    """
+    archives = Verification()
+    for bag in bags:
+        for one in archives.of(Report(path=bag, level=Level.OXUM)).findings:
+            if one.severity is Severity.ERROR:
+                yield bag, one
+
+
 def archive_of(bag: Path) -> Path | None:
     """Find the archive that a bag stands in, at its place; None for any other bag."""
     if len(bag.parents) < 3 or not YEAR.fullmatch(bag.parent.name):  # noqa: PLR2004

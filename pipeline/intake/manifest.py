@@ -125,7 +125,7 @@ def _bytes(path: Path) -> bytes:
         raise UsageError(message) from error
     except (OSError, ValueError) as error:  # ValueError: NUL in the path
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{path}: the manifest cannot be read: {reason}") from error
+        raise UsageError(f"{path}: {reason}; the manifest cannot be read") from error
 
 
 class _Draft(Struct, frozen=True, kw_only=True):
