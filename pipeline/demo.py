@@ -224,11 +224,11 @@ def rewrite_the_verdict(bag: Path) -> None:
 
 
 def forge_it_well(bag: Path) -> None:
-    """Rewrite the verdict and make the tag manifests anew, as a skilled hand would."""
+    """Backdate the bag and make the tag manifests anew, with a skilled hand."""
     name = "bag-info.txt"
     before = (bag / name).read_bytes()
-    rewrite_the_verdict(bag)
-    after = (bag / name).read_bytes()
+    after = re.sub(rb"(Bagging-Date: )\d{4}", rb"\g<1>2019", before)
+    (bag / name).write_bytes(after)
     for path in bag.glob("tagmanifest-*.txt"):
         algorithm = path.stem.partition("-")[2]
         old, new = (digest_of(data, algorithm).hex for data in (before, after))

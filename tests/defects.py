@@ -251,6 +251,20 @@ def described(xml: bytes = PREMIS, *, csv: bytes = TABLE_OF_FILES) -> dict[str, 
     }
 
 
+STORY = b"""{"bag": "one", "job": "case", "run": "run", "verdict": "captured",
+ "started": "2026-09-24T03:17:00.000000Z",
+ "source": {"id": "page", "url": "http://one.example/"}}
+"""
+
+
+def labelled(label: bytes) -> dict[str, Any]:
+    """A base that passes for a bag of ours, with a story, and a label outside it."""
+    base = described()
+    base["info"] += label
+    base["files"] |= {b"data/metadata/capture.json": STORY}
+    return base
+
+
 CASES: dict[str, Case] = {
     # ------------------------------------------------------------- the bag as a whole
     "not-a-bag_no-declaration": Case(
@@ -938,6 +952,14 @@ CASES: dict[str, Case] = {
     ),
     "premis-fixity_size": Case(
         base=described(PREMIS.replace(b">9<", b">8<")), errors="premis-fixity"
+    ),
+    "label-mismatch_verdict": Case(
+        base=labelled(b"Evidence-Verdict: refused\n"),
+        errors="label-mismatch",
+        at="bag-info.txt",
+    ),
+    "label-mismatch_another-source": Case(
+        base=labelled(b"External-Identifier: case/other\n"), errors="label-mismatch"
     ),
     "metadata-malformed_header": Case(
         base=described(csv=b'"data/letter.txt","A letter"\n'),

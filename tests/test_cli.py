@@ -1303,3 +1303,10 @@ def test_bags_in_an_archive_are_verified_beside_its_log(says, held):
     }
     assert (gone.name, "ledger-missing-bag") in found
     assert ("another", "ledger-unlogged-bag") in found
+
+
+@pytest.mark.parametrize("words", [("--profile", ""), ("--archive", "", "--html", "")])
+def test_an_empty_name_is_no_name(says, place, words):
+    baggery.sound(place / "bag")
+    assert says("verify", "bag", *words).status == 2
+    assert says("list", "--archive", "").status == 2

@@ -23,7 +23,7 @@ from pipeline.packaging import listing, walk
 from pipeline.packaging import tree as tree_module
 from pipeline.packaging.parcel import Form
 from pipeline.packaging.profile import parse
-from pipeline.packaging.rules import BAG, METADATA
+from pipeline.packaging.rules import BAG, METADATA, PROFILE, WARC
 from pipeline.packaging.serial import validate_serial, write
 from pipeline.packaging.validate import Report, find_bags, report_json, validate
 
@@ -133,6 +133,14 @@ def test_every_code_has_two_cases_or_more():
     counts = Counter(name.partition("_")[0] for name in CASES)
     assert {*counts} == {*BAG, *METADATA}
     assert min(counts.values()) >= 2
+
+
+@pytest.mark.parametrize(
+    ("table", "rules"), [("warccheck", WARC), ("conformity", PROFILE)]
+)
+def test_every_code_of_a_deeper_check_has_a_case_in_its_own_table(table, rules):
+    text = Path(__file__).with_name(f"test_{table}.py").read_text("utf-8")
+    assert {code for code in rules if f'"{code}"' not in text} == set()
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -60,7 +60,7 @@ def verify(
 
     if html is not None:
         require_free(Path(html))  # before hours of reading
-    agreed = profiles.load(profile) if profile else None
+    agreed = profiles.load(profile) if profile is not None else None
     places = [existing(path) for path in paths]
     judged = [
         one

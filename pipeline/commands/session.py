@@ -29,6 +29,8 @@ class Session(Struct, frozen=True, kw_only=True):
         """Read the configuration. Raises UsageError."""
         from pipeline import config  # noqa: PLC0415 - start-up time
 
+        if self.archive == "":
+            raise UsageError("--archive: expected a folder, found nothing")
         flags = {"archive": self.archive} if self.archive else {}
         file = Path(self.config_file) if self.config_file else None
         return config.load(

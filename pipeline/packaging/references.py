@@ -9,15 +9,19 @@ document type, and so an entity, is refused before anything is made of it.
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 from xml.parsers import expat
 
 from msgspec import Struct, field
+from msgspec.json import decode
 
 from pipeline.model import Finding
 from pipeline.packaging.names import show
 from pipeline.packaging.premis import NAMESPACE
+from pipeline.packaging.rendering import one_line
 from pipeline.packaging.rules import finding
 from pipeline.packaging.tables import METADATA_PATH, RIGHTS_PATH
+from pipeline.packaging.tagfiles import Tags, tagged
 from pipeline.packaging.tree import Tree
 from pipeline.packaging.walk import reason
 
@@ -63,6 +67,55 @@ def check_bag(tree: Tree, find: Find) -> Iterator[Finding]:
     for path in TABLES:
         data, found = _read(tree, path, "metadata-malformed")
         yield from found if data is None else check_table(path, data, find)
+
+
+def check_label(tree: Tree, tags: Tags) -> Iterator[Finding]:
+    """Yield where bag-info.txt says another thing than the story inside.
+
+    A label that is not there says nothing; the profile tells which there must be.
+    """
+    for file, told in (
+        ("data/metadata/capture.json", _capture_labels),
+        ("data/metadata/run.json", _run_labels),
+    ):
+        story = _object(_read(tree, file, "label-mismatch")[0])
+        for label, value in told(story) if story else ():
+            for said in tagged(tags, label):
+                if said != one_line(value):
+                    message = (
+                        f"{label} is '{_shown(said)}', {file} has '{_shown(value)}'"
+                    )
+                    yield finding("label-mismatch", "bag-info.txt", message)
+
+
+def _object(data: bytes | None) -> dict[str, Any]:
+    try:
+        told = decode(data or b"")
+    except (ValueError, RecursionError):  # told where the WARC is checked
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _capture_labels(story: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    source = story.get("source")
+    source = source if isinstance(source, dict) else {}
+    return (
+        ("Internal-Sender-Identifier", str(story.get("bag"))),
+        ("External-Identifier", f"{story.get('job')}/{source.get('id')}"),
+        ("Bag-Group-Identifier", str(story.get("run"))),
+        ("Evidence-Source-URL", str(source.get("url"))),
+        ("Evidence-Captured-At", str(story.get("started"))),
+        ("Evidence-Verdict", str(story.get("verdict"))),
+    )
+
+
+def _run_labels(story: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    return (
+        ("Internal-Sender-Identifier", str(story.get("run"))),
+        ("External-Identifier", f"{story.get('job')}/run"),
+        ("Bag-Group-Identifier", str(story.get("run"))),
+        ("Evidence-Captured-At", str(story.get("started"))),
+    )
 
 
 def _read(tree: Tree, path: str, code: str) -> tuple[bytes | None, list[Finding]]:

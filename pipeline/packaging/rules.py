@@ -242,6 +242,10 @@ METADATA = {  # of our own bags
         clause="Archivematica, metadata.csv",
         meaning="a row of metadata.csv or rights.csv is of no file of the bag",
     ),
+    "label-mismatch": Rule(
+        clause="muniment-capture/1",
+        meaning="bag-info.txt and capture.json, or run.json, tell different things",
+    ),
 }
 
 RULES = BAG | WARC | PROFILE | METADATA

@@ -190,6 +190,18 @@ class _Bag:
                 self._verdicts.extend(warccheck.check_bag(self._tree))
                 found = references.check_bag(self._tree, partial(_known, held))
                 self._verdicts.extend(found)
+            if self.names_our_profile:
+                self._verdicts.extend(references.check_label(self._tree, self._tags))
+            self._check_other_warcs()
+
+    def _check_other_warcs(self) -> None:
+        """Read WARCs that are not ours as far as to see that they are whole."""
+        own = warccheck.WARC_PATH.encode() if self._is_one_of_ours() else b""
+        for path in self._there():
+            if path.endswith(b".warc.gz") and path.startswith(PAYLOAD) and path != own:
+                name = os.fsdecode(path)
+                found = warccheck.check_strangers(self._tree, name)
+                self._verdicts.extend(found)
 
     def facts(self, profile: Profile, serialization: str) -> conformity.Facts:
         """Tell what a profile may ask; payload still to be fetched counts as there."""
@@ -222,9 +234,14 @@ class _Bag:
             bytes=self._bytes,
         )
 
+    @property
+    def names_our_profile(self) -> bool:
+        """Tell whether the bag says that it is as our own bags are."""
+        return label.PROFILE in tagfiles.tagged(self._tags, IDENTIFIER)
+
     def _is_one_of_ours(self) -> bool:
         """Tell a bag that we made: by its profile, or by what stands in it."""
-        if label.PROFILE in tagfiles.tagged(self._tags, IDENTIFIER):
+        if self.names_our_profile:
             return True
         is_here = [self._inventory.is_present(path) for path in _OURS]
         return all(is_here[:2]) and any(is_here[2:])

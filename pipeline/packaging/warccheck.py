@@ -8,12 +8,13 @@ at the next one. Memory grows with the number of records alone, up to ``MOST_REC
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, Protocol
 
 from pipeline.fixity import PIECE
-from pipeline.model import Finding
+from pipeline.model import Finding, Severity
 from pipeline.packaging.expected import Index, Seen, Story, Whole, shown
 from pipeline.packaging.gzipmembers import (
     Fault,
@@ -32,6 +33,7 @@ INDEX_PATH = "data/metadata/index.cdxj"
 CAPTURE_PATH = "data/metadata/capture.json"
 RUN_PATH = "data/metadata/run.json"
 
+BROKEN = frozenset({"warc-damaged", "warc-truncated", "warc-block-digest"})
 MOST_RECORDS = 500_000  # and so many references that wait for their record
 LARGEST_TABLE = 1 << 24  # bytes of index.cdxj or capture.json
 
@@ -68,6 +70,21 @@ def check_bag(tree: Tree) -> Iterator[Finding]:
     """
     for one in _bag_faults(tree):
         yield finding(one.code, WARC_PATH, one.message)
+
+
+def check_strangers(tree: Tree, path: str) -> Iterator[Finding]:
+    """Yield what is broken in a WARC that is not ours, as warnings.
+
+    Others frame and name their records in their own ways, which is theirs to answer
+    for; that a file ends too early, or is not what its digests say, is told.
+    """
+    try:
+        for one in _faults(tree.pieces(os.fsencode(path)), index=None, capture=None):
+            if one.code in BROKEN:
+                yield finding(one.code, path, one.message, severity=Severity.WARNING)
+    except OSError as error:
+        message = f"it cannot be read: {reason(error)}"
+        yield finding("warc-damaged", path, message, severity=Severity.WARNING)
 
 
 def _bag_faults(tree: Tree) -> Iterator[Fault]:
