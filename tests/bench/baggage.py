@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from benches import MUNIMENT, Sizes, absent, bagit, nothing
@@ -36,24 +37,31 @@ def payload(folder: Path, sizes: Mapping[str, int]) -> Iterator[tuple[str, list[
 
 
 def bag(folder: Path, sizes: Mapping[str, int], algorithms: int = 2) -> Path:
-    """Make a bag of files of these sizes, with the first or both algorithms."""
+    """Make a bag of files of these sizes, with the first or both algorithms.
+
+    Lines are written as they come: a child's peak is told from its parent's upwards.
+    """
     names = ALGORITHMS[:algorithms]
-    lines: dict[str, list[str]] = {name: [] for name in names}
-    for path, digests in payload(folder / "data", sizes):
-        for name, digest in zip(names, digests, strict=False):
-            lines[name].append(f"{digest}  data/{path}\n")
-    tags = {
-        "bagit.txt": "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n",
-        "bag-info.txt": f"Payload-Oxum: {sum(sizes.values())}.{len(sizes)}\n",
-    }
-    tags |= {f"manifest-{name}.txt": "".join(lines[name]) for name in names}
-    for name, text in tags.items():
-        (folder / name).write_text(text, "utf-8")
+    folder.mkdir(parents=True)
+    with ExitStack() as stack:
+        lists = [
+            stack.enter_context((folder / f"manifest-{name}.txt").open("w"))
+            for name in names
+        ]
+        for path, digests in payload(folder / "data", sizes):
+            for file, digest in zip(lists, digests, strict=False):
+                file.write(f"{digest}  data/{path}\n")
+    oxum = f"{sum(sizes.values())}.{len(sizes)}"
+    declared = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
+    (folder / "bagit.txt").write_text(declared, "utf-8")
+    (folder / "bag-info.txt").write_text(f"Payload-Oxum: {oxum}\n", "utf-8")
+    tags = sorted(path for path in folder.iterdir() if path.is_file())
     for algorithm in names:
-        tagged = "".join(
-            f"{hashlib.new(algorithm, text.encode()).hexdigest()}  {name}\n"
-            for name, text in tags.items()
-        )
+        tagged = ""
+        for path in tags:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, algorithm).hexdigest()
+            tagged += f"{digest}  {path.name}\n"
         (folder / f"tagmanifest-{algorithm}.txt").write_text(tagged, "utf-8")
     return folder
 

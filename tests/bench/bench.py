@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -25,7 +26,6 @@ import benches
 import figures
 import logbook
 from contest import MB, Bench, play
-from msgspec.structs import replace
 from origin import Origin, nginx, serve
 
 BUDGET = 180.0  # seconds for the rounds of one bench
