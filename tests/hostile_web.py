@@ -130,10 +130,25 @@ def coded(data: bytes, coding: str, **fields: str) -> bytes:
     return page(data, Content_Encoding=coding, **fields)
 
 
-def counting(pages: Callable[[int], Answer]) -> Callable[[str], Answer]:
-    """Answer by how often anything was asked before."""
-    numbers = iter(range(10**9))
-    return lambda _path: pages(next(numbers))
+class counting:  # noqa: N801 - reads as the function it is used as
+    """Answer by how often anything was asked before, afresh for each server."""
+
+    def __init__(self, pages: Callable[[int], Answer]) -> None:
+        self._pages = pages
+        self._numbers = iter(range(10**9))
+
+    def __call__(self, _path: str) -> Answer:
+        return self._pages(next(self._numbers))
+
+    def afresh(self) -> "counting":
+        return counting(self._pages)
+
+
+def served(case: "Case") -> Callable[[str], Answer] | Mapping[str, Answer]:
+    """What a server of a case answers; whatever counts begins to count anew."""
+    if isinstance(case.pages, counting):
+        return case.pages.afresh()
+    return case.pages or (lambda _path: case.speaks or b"")
 
 
 def in_turn(*answers: Answer) -> Callable[[str], Answer]:
@@ -547,7 +562,7 @@ class Web:
 
     def _hosts(self, case: Case, stack: ExitStack) -> dict[tuple[str, int], Origin]:
         """Start the servers of a case; return which name and port leads to which."""
-        pages = case.pages or (lambda _path: case.speaks or b"")
+        pages = served(case)
         act = HANDSHAKES.get(case.secure)
         tls = self._tls(case.secure) if case.secure and act is None else None
         site = Origin(pages, tls=tls) if act is None else Blunt(act)

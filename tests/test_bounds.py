@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import origins
-from hostile_web import CASES
+from hostile_web import CASES, served
 from origins import Origin, answer
 
 from pipeline import job
@@ -106,7 +106,7 @@ def a_run(root, hosts):
 
 
 def server(case):
-    return Origin(case.pages or (lambda _path: case.speaks))
+    return Origin(served(case))
 
 
 def payloads(bags):

@@ -53,8 +53,7 @@ def verify(
     **demand: Any,
 ) -> Exit:
     """Say what is wrong with bags: folders, folders of bags, tar, tar.gz, zip."""
-    from pipeline.holdings.verify import beside_logs  # noqa: PLC0415 - start-up time
-    from pipeline.model import Level  # noqa: PLC0415 - likewise
+    from pipeline.model import Level  # noqa: PLC0415 - start-up time
     from pipeline.packaging import profile as profiles  # noqa: PLC0415 - likewise
     from pipeline.packaging import serial, validate  # noqa: PLC0415 - likewise
 
@@ -69,7 +68,10 @@ def verify(
     ]
     judged, seals = evidence.assured(session, judged, **demand)
     reports, heard = asked(judged) if second_opinion else (judged, [()] * len(judged))
-    reports = beside_logs(reports, places, level=Level(level))
+    if any(map(in_archive, (*places, *(one.path for one in reports)))):
+        from pipeline.holdings.verify import beside_logs  # noqa: PLC0415 - likewise
+
+        reports = beside_logs(reports, places, level=Level(level))
     heard += [()] * (len(reports) - len(heard))  # of bags that are gone
     is_ok = bool(reports) and all(one.ok for one in reports)
     if html is not None:
@@ -87,6 +89,12 @@ def verify(
         for one, opinions in zip(reports, heard, strict=True):
             terminal.opinions(one, opinions)
     return Exit.OK if is_ok else Exit.FIXITY
+
+
+def in_archive(path: Path) -> bool:
+    """Tell whether a path is, or stands in, what may be an archive with its log."""
+    here = path.absolute()
+    return any((one / ".muniment").is_dir() for one in (here, *here.parents))
 
 
 def asked(

@@ -52,6 +52,7 @@ DEEPER = {  # the same, for all codes that begin so
     "warc-": "bagit does not look into WARC files",
     "premis-": "bagit does not look into metadata",
     "metadata-": "bagit does not look into metadata",
+    "label-": "bagit does not look into metadata",
     "profile-": "bagit knows no profiles",
     "seal-": "bagit knows no seals",
     "ledger-": "bagit knows no custody log",
