@@ -483,3 +483,38 @@ class Accession(Struct, frozen=True, kw_only=True):
     change: Change
     previous: Previous | None = None
     packed_at: datetime
+
+
+# --------------------------------------------------------------------------- hand-off
+
+
+class Consigned(Struct, frozen=True, kw_only=True):
+    """A bag that was handed over, named by the digests of its tag manifests."""
+
+    bag: str
+    tagmanifests: tuple[Digest, ...]
+
+
+class Received(Struct, frozen=True, kw_only=True):
+    """One file as a target has it: where it stands there, and the digest of it."""
+
+    path: str
+    size: int
+    digest: Digest
+
+
+class Receipt(Struct, frozen=True, kw_only=True):
+    """A target's acknowledgement, bound to the bags, the place, a nonce and a time."""
+
+    nonce: str  # of the transfer, drawn by us; no two receipts have the same
+    target: str  # as the manifest or the configuration names it
+    kind: str  # folder, s3, sftp ...
+    location: str  # where, without any secret
+    at: datetime
+    bags: tuple[Consigned, ...]  # the run's own bag or the one asked for first
+    layout: str  # tree, tar ...: how a bag becomes the files below
+    received: tuple[Received, ...]
+    is_verified: bool  # each file was read back there and hashed by us
+    transforms: bool = False  # what the target keeps is made of what it received
+    answer: str = ""  # its own words, verbatim, cut where they are very long
+    software: str = ""

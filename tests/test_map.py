@@ -20,7 +20,7 @@ ROOT = Path(pipeline.__file__).parent
 LINE = re.compile(r"^ {4}([a-z_]\w*)(/?) {2,}(\S.*)$", flags=re.MULTILINE)
 
 # Folders of alternatives that are all driven alike; none may know of another.
-FAMILIES: frozenset[str] = frozenset()
+FAMILIES: frozenset[str] = frozenset({f"{PACKAGE}.handoff.targets"})
 
 # What has to do with sockets: a line of the network, the handshake on what it opened,
 # and the demo site, which listens.

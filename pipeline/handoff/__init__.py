@@ -2,6 +2,11 @@
 
     export        a bag as one file, verified before it is told of
     receive       a stranger's bag: judged, unpacked, accession or quarantine
+    consignment   what is sent: bags as items, readable from any byte on
+    target        what every target of a deposit promises, and how one fails
+    wrapping      patience, a pace and a second look, around any place
+    copies        a target made of a place: copies that can be had back
+    targets/      where deposits go: a family, none knowing of another
 
 A module imports only what stands above it, here and in ``pipeline``.
 """

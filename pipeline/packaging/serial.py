@@ -105,7 +105,7 @@ def _require_apart(bag: Path, out: Path) -> None:
 
 
 def _write_members(bag: Path, root: int, writer: _Writer) -> None:
-    for one in _carried(bag, root):
+    for one in carried(bag, root):
         if one.entry.kind is Kind.FOLDER:
             writer.folder(one.entry.path)
             continue
@@ -117,7 +117,7 @@ def _write_members(bag: Path, root: int, writer: _Writer) -> None:
     writer.finish()
 
 
-def _carried(bag: Path, root: int) -> list[Member]:
+def carried(bag: Path, root: int) -> list[Member]:
     """List what is to be written, sorted, all of it what we would take ourselves."""
     judge = Judge(Limits(), packed=0, twins=False)
     found = list(folder_members(root, os.fsencode(bag.absolute().name)))

@@ -1,0 +1,132 @@
+"""What the tests of deposits stand on: bags to hand over, and targets of every kind."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import shelf
+from baggery import sound
+from msgspec.structs import replace
+
+from pipeline.handoff.consignment import Consignment, Layout
+from pipeline.handoff.copies import Copies
+from pipeline.handoff.targets.folder import Folder
+from pipeline.handoff.wrapping import Verified
+from pipeline.packaging import bag as bags
+
+NONCE = "0123456789abcdef0123456789abcdef"
+LONG = bytes(range(256)) * 12_000  # three pieces and a bit
+
+
+class Clock(shelf.TickingClock):
+    """Waits for nothing, and notes how long it would have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited: list[float] = []
+
+    def sleep(self, seconds, until=None):
+        self.waited.append(seconds)
+
+    def jitter(self):
+        return 0.0
+
+    def uuid(self):
+        return "00000000-0000-4000-8000-000000000000"
+
+
+def consignment(folder: Path, *names: str, nonce: str = NONCE, **options: Any):
+    """Bags made by hand, ready to be handed over; the first has a long file."""
+    made = []
+    for name in names or ("toll_run", "toll_report"):
+        place = folder / name
+        if not place.is_dir():
+            files = {b"data/letter.txt": name.encode(), b"data/a/long.bin": LONG}
+            sound(place, files=files if not made else {b"data/b.txt": b"b\n"})
+        made.append(bags.read(place))
+    return Consignment(nonce=nonce, bags=tuple(made), **options)
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """A target with its other side in reach of the test."""
+
+    target: Any
+    held: Callable[[], dict[str, bytes]]  # what stands there for others to see
+    put: Callable[[str, bytes], None]  # something stands there before us
+    spoil: Callable[[str], None]  # one byte of something there changes
+    lose: Callable[[str], None]
+    exempt: dict[str, str] = field(default_factory=dict)  # promise: why it makes none
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Every visible file beneath a folder."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not path.relative_to(root).parts[0].startswith(".")
+    }
+
+
+def on_disk(root: Path, target: Any, **options: Any) -> Bench:
+    """A bench whose other side is a folder."""
+
+    def put(path: str, data: bytes) -> None:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+
+    def spoil(path: str) -> None:
+        data = bytearray((root / path).read_bytes())
+        data[len(data) // 2] ^= 1
+        (root / path).write_bytes(data)
+
+    return Bench(
+        target=target,
+        held=lambda: tree(root),
+        put=put,
+        spoil=spoil,
+        lose=lambda path: (root / path).unlink(),
+        **options,
+    )
+
+
+def folder(tmp_path: Path, layout: Layout = Layout.TREE) -> Bench:
+    root = tmp_path / "second disk"
+    root.mkdir(exist_ok=True)
+    target = Copies(
+        name="disk",
+        kind="folder",
+        place=Verified(Folder(root)),
+        layout=layout,
+        clock=Clock(),
+    )
+    return on_disk(root, target)
+
+
+class Watched:
+    """A consignment that counts what is read of it to be sent, and may break off."""
+
+    def __init__(self, whole: Consignment, *, most: float = float("inf")) -> None:
+        self.whole, self.most = whole, most
+        self.read: dict[str, int] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.whole, name)
+
+    def items(self, layout: Layout):
+        for one in self.whole.items(layout):
+            yield replace(one, read=partial(self._read, one))
+
+    def _read(self, item, offset):
+        for piece in item.read(offset):
+            self.most -= len(piece)
+            if self.most < 0:
+                raise CutError("the line was cut")
+            self.read[item.path] = self.read.get(item.path, 0) + len(piece)
+            yield piece
+
+
+class CutError(Exception):
+    """What ends a transfer in its middle, as a power cut would."""
