@@ -13,7 +13,7 @@ import tomllib
 from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from itertools import islice
 from pathlib import Path
 from typing import NoReturn, cast
@@ -58,6 +58,7 @@ archive = "archive"     # the folder that keeps the bags
 name = ""
 organisation = ""
 contact = ""            # sent to web sites only where a manifest says identify: contact
+# ip = ""               # the address that sites see; nobody else tells of it
 
 [seal]                  # every bag is signed; `muniment keys init` makes a key of yours
 # key = "file:~/.config/muniment/signing.pem"
@@ -218,6 +219,14 @@ def parse_network(text: str) -> Network:
         raise ValueError(f"{error}; write a network such as 192.168.7.0/24") from error
 
 
+def _host_number(value: object, place: _Place) -> str:
+    text = _text(value, place).strip()
+    try:
+        return str(ip_address(text)) if text else ""
+    except ValueError:
+        _refuse("an IP address, the one that sites see", text)
+
+
 def _no_proxy(value: object, place: _Place) -> str:
     if _text(value, place):
         raise ValueError('not supported yet; leave it out, or write ""')
@@ -237,6 +246,7 @@ RULES: Mapping[str, _Rule] = {
     "operator.name": _Rule(_text, ""),
     "operator.organisation": _Rule(_text, ""),
     "operator.contact": _Rule(_text, ""),
+    "operator.ip": _Rule(_host_number, ""),
     "network.allow": _Rule(_networks, (), "--allow-address"),
     "network.proxy": _Rule(_no_proxy, ""),
     "seal.key": _Rule(_key, None),
@@ -437,7 +447,7 @@ def _config(found: Mapping[str, Setting]) -> Config:
     assert isinstance(key, Path | None)
     assert isinstance(allow, tuple)
     assert isinstance(authorities, tuple)
-    parts = ("name", "organisation", "contact")
+    parts = ("name", "organisation", "contact", "ip")
     return Config(
         archive=archive,
         operator=Operator(

@@ -215,6 +215,7 @@ class Operator(Struct, frozen=True, kw_only=True):
     name: str = ""
     organisation: str = ""
     contact: str = ""
+    ip: str = ""  # the address that sites see, where the operator states it
 
 
 class Package(Struct, frozen=True, kw_only=True):
@@ -418,6 +419,7 @@ class Capture(Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     detail: str = ""  # the verdict in a sentence
     engine: Engine = Engine.HTTP
+    user_agent: str = ""  # as it was sent
     final_url: str = ""
     page_title: str = ""
     payload: Digest | None = None  # of the source's own document

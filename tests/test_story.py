@@ -44,6 +44,7 @@ FIELDS = [
     "detail",
     "change",
     "engine",
+    "user_agent",
     "final_url",
     "page_title",
     "payload",

@@ -222,6 +222,7 @@ class _Visit:
             verdict=verdict.verdict,
             reasons=verdict.reasons,
             detail=verdict.detail,
+            user_agent=user_agent(self._source.identify, self._task.contact),
             final_url=main.url if main else "",
             page_title=reading.title,
             payload=main.payload if main else None,

@@ -42,6 +42,7 @@ from pipeline.intake.terms import (
     info_value,
     language,
     line,
+    number_of_host,
     patience,
     prose,
     reason,
@@ -95,6 +96,7 @@ WORDS = {"type": ["string", "number"]}  # a number stays as it was written
 LINE = Text(parse=line, form=WORDS)
 PROSE = Text(parse=prose, form=WORDS)
 ID = Text(parse=identifier, wanted="an id", form=_form(IDENTIFIER))
+HOST_NUMBER = Text(parse=number_of_host, wanted="an IP address")
 LANG = Text(parse=language, wanted="a language tag", form=_form(LANGUAGE))
 DELAY = Text(parse=duration, wanted="a duration", form=_form(DURATION))
 PATIENCE = Text(parse=patience, wanted="a duration", form=_form(DURATION))
@@ -273,6 +275,7 @@ OPERATOR = Block(
         "name": Field(LINE, "who runs the capture; may be a pseudonym"),
         "organisation": Field(LINE, "for whom"),
         "contact": Field(LINE, "how to reach them"),
+        "ip": Field(HOST_NUMBER, "the address that sites see, if it may be told"),
     },
 )
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from difflib import get_close_matches
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import PurePosixPath
 
 import ada_url
@@ -84,6 +85,17 @@ def file_name(text: str) -> str:
             "put the file beside the manifest: documents/article.txt",
         )
     return text
+
+
+def number_of_host(text: str) -> str:
+    """Take an IP address, in its shortest form."""
+    try:
+        return str(ip_address(text.strip()))
+    except ValueError:
+        raise Unfit(
+            f"{shown(text)} is not an IP address",
+            "write the address that sites see, as 8.8.4.4, or leave it out",
+        ) from None
 
 
 # -------------------------------------------------------------- durations and sizes

@@ -50,6 +50,7 @@ def capture_json(accession: Accession) -> dict[str, Json]:
         "detail": readable(capture.detail),
         "change": accession.change.value,
         "engine": capture.engine.value,
+        "user_agent": readable(capture.user_agent),
         "final_url": readable(capture.final_url),
         "page_title": readable(capture.page_title),
         "payload": told(capture.payload),
