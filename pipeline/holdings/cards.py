@@ -17,6 +17,7 @@ from pipeline.clock import stamp, unstamp
 from pipeline.holdings.custody import Act, Entry, Logged
 from pipeline.holdings.database import LARGEST, Row
 from pipeline.holdings.description import Description, Kind
+from pipeline.holdings.receipts import Stored
 from pipeline.model import Bag, Change, Digest, Previous, RecordRef, Verdict
 
 
@@ -81,6 +82,24 @@ class Hit(Struct, frozen=True, kw_only=True):
     title: str
     url: str
     passage: str
+
+
+class Acknowledged(Struct, frozen=True, kw_only=True):
+    """A bag that a target has, as the receipt of its transfer says."""
+
+    bag: str
+    job: str
+    target: str
+    kind: str
+    location: str
+    at: datetime
+    tagmanifests: tuple[Digest, ...]
+    nonce: str
+    files: int  # of the whole transfer, as are its bytes
+    size: int
+    is_verified: bool
+    transforms: bool
+    path: Path  # of the receipt
 
 
 class Sort(StrEnum):
@@ -193,6 +212,49 @@ def kept(row: sqlite3.Row, root: Path) -> Kept:
         status=row["status"],
         verdict=Verdict(row["verdict"]),
         record=record,
+    )
+
+
+def receipt_rows(stored: Stored, root: Path) -> list[Row]:
+    """Lay out a receipt, a row for each bag; paths are relative to the archive."""
+    one = stored.receipt
+    return [
+        {
+            "nonce": one.nonce,
+            "bag": consigned.bag,
+            "n": n,
+            "job": stored.path.parents[1].name,
+            "target": one.target,
+            "kind": one.kind,
+            "location": one.location,
+            "at": stamp(one.at),
+            "tagmanifests": _pack_digests(consigned.tagmanifests),
+            "files": len(one.received),
+            "size": sum(each.size for each in one.received),
+            "verified": int(one.is_verified),
+            "transforms": int(one.transforms),
+            "path": stored.path.relative_to(root).as_posix(),
+        }
+        for n, consigned in enumerate(one.bags)
+    ]
+
+
+def acknowledged(row: sqlite3.Row, root: Path) -> Acknowledged:
+    """Read what a receipt says of one bag."""
+    return Acknowledged(
+        bag=row["bag"],
+        job=row["job"],
+        target=row["target"],
+        kind=row["kind"],
+        location=row["location"],
+        at=unstamp(row["at"]),
+        tagmanifests=_unpack_digests(row["tagmanifests"]),
+        nonce=row["nonce"],
+        files=row["files"],
+        size=row["size"],
+        is_verified=bool(row["verified"]),
+        transforms=bool(row["transforms"]),
+        path=root / row["path"],
     )
 
 

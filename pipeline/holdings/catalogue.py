@@ -14,8 +14,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import FixityError, StorageError, UsageError
-from pipeline.holdings import cards
-from pipeline.holdings.cards import Found, Hit, Holding, Kept, PastRun, Sort, Visit
+from pipeline.holdings import cards, receipts
+from pipeline.holdings.cards import (
+    Acknowledged,
+    Found,
+    Hit,
+    Holding,
+    Kept,
+    PastRun,
+    Sort,
+    Visit,
+)
 from pipeline.holdings.custody import Entry, Logged
 from pipeline.holdings.database import Database, asking
 from pipeline.holdings.description import Description, describe, key_of
@@ -76,6 +85,12 @@ class Catalogue:
         rows = [cards.act_row(logged) for logged in acts]
         with self._database.changing():
             self._database.put("acts", rows)
+
+    def acknowledge(self, receipt: Path) -> None:
+        """Take in a receipt, reading its file. Raises FixityError where it is none."""
+        rows = cards.receipt_rows(receipts.read(receipt), self._root)
+        with self._database.changing():
+            self._database.put("receipts", rows)
 
     def noted(self) -> int:
         """Return how many lines of the log are taken in."""
@@ -166,6 +181,18 @@ class Catalogue:
         with asking(self._database.path):
             return tuple(cards.act(row) for row in rows)
 
+    def receipts(
+        self, *, bag: str | None = None, target: str | None = None
+    ) -> tuple[Acknowledged, ...]:
+        """Return what targets acknowledged, bag by bag in order of time."""
+        rows = self._database.ask(
+            "SELECT * FROM receipts WHERE (:bag IS NULL OR bag = :bag)"
+            " AND (:target IS NULL OR target = :target) ORDER BY at, nonce, n",
+            {"bag": bag, "target": target},
+        )
+        with asking(self._database.path):
+            return tuple(cards.acknowledged(row, self._root) for row in rows)
+
     def responses(self, url: str) -> tuple[Kept, ...]:
         """Return every response to an address, in any of its spellings, in time."""
         rows = self._database.ask(
@@ -255,7 +282,12 @@ class Catalogue:
 
 
 def rebuild(
-    path: Path, *, root: Path, bags: Iterable[Path], log: Iterable[Logged]
+    path: Path,
+    *,
+    root: Path,
+    bags: Iterable[Path],
+    log: Iterable[Logged],
+    acknowledged: Iterable[Path] = (),
 ) -> tuple[str, ...]:
     """Build the catalogue of an archive anew, and then put it in the old one's place.
 
@@ -271,6 +303,8 @@ def rebuild(
             with database.changing():
                 for bag in bags:
                     remarks += _tried(database, bag, root)
+                for receipt in acknowledged:
+                    remarks += _acknowledged(database, receipt, root)
                 database.put("acts", [cards.act_row(logged) for logged in log])
         finally:
             database.close()
@@ -299,6 +333,15 @@ def _tried(database: Database, bag: Path, root: Path) -> tuple[str, ...]:
         return (str(error),)
     _insert(database, described, root)
     return described.remarks
+
+
+def _acknowledged(database: Database, receipt: Path, root: Path) -> tuple[str, ...]:
+    try:
+        rows = cards.receipt_rows(receipts.read(receipt), root)
+    except FixityError as error:
+        return (str(error),)
+    database.put("receipts", rows)
+    return ()
 
 
 def _insert(database: Database, described: Description, root: Path) -> None:

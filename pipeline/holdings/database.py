@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from pipeline.errors import LockedError, StorageError
 
-VERSION = 2  # of the tables; a file with another one is built anew
+VERSION = 3  # of the tables; a file with another one is built anew
 CHECKPOINT = 1 << 13  # pages in the journal before a commit has to fold them in
 LARGEST = (1 << 63) - 1  # number that fits
 PATIENCE = 10.0  # seconds to wait for another writer
@@ -55,6 +55,11 @@ CREATE TABLE acts (
   n INTEGER PRIMARY KEY, act TEXT, at TEXT, bag TEXT, job TEXT, run TEXT, path TEXT,
   tagmanifests TEXT, outcome TEXT, software TEXT, detail TEXT);
 CREATE INDEX acts_by_bag ON acts (bag);
+CREATE TABLE receipts (
+  nonce TEXT, bag TEXT, n INTEGER, job TEXT, target TEXT, kind TEXT, location TEXT,
+  at TEXT, tagmanifests TEXT, files INTEGER, size INTEGER, verified INTEGER,
+  transforms INTEGER, path TEXT, PRIMARY KEY (nonce, bag)) WITHOUT ROWID;
+CREATE INDEX receipts_by_bag ON receipts (bag);
 CREATE VIRTUAL TABLE words USING fts5 (
   bag UNINDEXED, title, url, text, tokenize = "unicode61 remove_diacritics 2");
 -- What came from elsewhere is held and found, and is no capture of this archive's.

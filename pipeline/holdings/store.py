@@ -21,6 +21,7 @@ from pipeline.disk import DISK, Disk, sync_folder, sync_tree
 from pipeline.errors import FixityError, PipelineError, StorageError
 from pipeline.fixity import PIECE, Digester
 from pipeline.holdings import catalogue as index
+from pipeline.holdings import receipts
 from pipeline.holdings.catalogue import Catalogue
 from pipeline.holdings.checkpoints import Checkpoints, Stored
 from pipeline.holdings.custody import Act, Entry, Log, Logged
@@ -29,8 +30,10 @@ from pipeline.holdings.description import describe
 from pipeline.holdings.journal import Begun, Journal, Step, journals
 from pipeline.holdings.ledger import agreed
 from pipeline.holdings.lock import Lock
+from pipeline.holdings.receipts import Receipts, Sign
+from pipeline.holdings.receipts import Stored as StoredReceipt
 from pipeline.holdings.room import Room, entries, name_of, told
-from pipeline.model import Bag, Digest, Level, Severity
+from pipeline.model import Bag, Digest, Level, Receipt, Severity
 from pipeline.packaging.validate import validate
 
 SOFTWARE = f"Muniment {__version__}"
@@ -54,6 +57,7 @@ class Store:
         self.root = root
         self.notes: tuple[str, ...] = ()
         self._room = Room(root, disk)
+        self.receipts = Receipts(root, disk)
         self.log = Log(self._room.own / "custody.jsonl", disk=disk)
         self.clock = self._clock = clock
         self._disk = disk
@@ -109,7 +113,11 @@ class Store:
                 return self.rebuild()
         self.close()
         return index.rebuild(
-            self._index_path, root=self.root, bags=self.bags(), log=self.log.read()
+            self._index_path,
+            root=self.root,
+            bags=self.bags(),
+            log=self.log.read(),
+            acknowledged=self.receipts.paths(),
         )
 
     def _opened(self) -> Catalogue:
@@ -268,6 +276,28 @@ class Store:
         stored = Checkpoints(self.root, self._disk)
         return stored.take(self.log.head(), keys=keys, clock=self._clock)
 
+    def acknowledge(self, receipt: Receipt, *, job: str, sign: Sign) -> Path:
+        """Keep a receipt beside the bags it is of, then log it; return its place.
+
+        Raises ReplayError, StorageError.
+        """
+        self._require_lock()
+        stored = self.receipts.keep(receipt, job=job, sign=sign)
+        self._log_receipt(stored)
+        self._acknowledge(stored.path)
+        return stored.path
+
+    def _log_receipt(self, stored: StoredReceipt) -> None:
+        place = self._room.relative(stored.path)
+        job, now = stored.path.parents[1].name, self._clock.now()
+        self.record(receipts.line_of(stored, place=place, job=job, at=now))
+
+    def _acknowledge(self, receipt: Path) -> None:
+        try:
+            self.catalogue.acknowledge(receipt)
+        except PipelineError as error:  # the receipt is what counts
+            self._note(str(error))
+
     def _ready(self) -> None:
         """Open the catalogue before there is a bag that it has to lack."""
         try:
@@ -298,6 +328,7 @@ class Store:
         said = self._see_to_bags(known)
         self._see_to_staging(known, abandoned)
         said += self._log_quarantine(known)
+        said += self._see_to_receipts(known)
         said += self._missing(known)
         said += self._bring_up()
         notes, self.notes = self.notes, ()
@@ -378,6 +409,20 @@ class Store:
             self.record(entry)
             yield f"{path}: set aside: {reason}"
 
+    def _see_to_receipts(self, known: "_Known") -> Iterator[str]:
+        """Log a receipt that was kept and not logged, if its signature fits."""
+        for path in self.receipts.paths():
+            if self._room.relative(path) in known.receipts:
+                continue
+            try:
+                stored = receipts.read(path)
+                receipts.signer_of(path)
+            except PipelineError as error:
+                yield str(error)
+                continue
+            self._log_receipt(stored)
+            yield f"{path}: had no line in the log; it is signed, and logged"
+
     def _missing(self, known: "_Known") -> Iterator[str]:
         for bag, path in sorted(known.placed.items()):
             if not (self.root / path).is_dir():
@@ -413,6 +458,10 @@ class Store:
                 self._note(*catalogue.add(here[path]))
             except FixityError as error:
                 self._note(str(error))
+        known = {one.path for one in catalogue.receipts()}
+        for receipt in self.receipts.paths():
+            if receipt not in known:
+                self._acknowledge(receipt)
         return True
 
     def _note(self, *sentences: str) -> None:
@@ -430,6 +479,7 @@ class _Known(Struct, frozen=True, kw_only=True):
     quarantined: set[str] = field(default_factory=set)
     aside: dict[str, str] = field(default_factory=dict)  # why, by place in quarantine
     told: set[tuple[str, ...]] = field(default_factory=set)  # of seals
+    receipts: set[str] = field(default_factory=set)  # by place
 
     @classmethod
     def of(cls, lines: Iterable[Logged]) -> "_Known":
@@ -443,6 +493,8 @@ class _Known(Struct, frozen=True, kw_only=True):
                 known.placed.pop(entry.bag, None)
             elif entry.act in {Act.SEAL, Act.RENEWAL}:
                 known.told.add(told_by(entry))
+            elif entry.act is Act.RECEIPT:
+                known.receipts.add(entry.path)
         return known
 
 
