@@ -43,7 +43,25 @@ class Timestamping(Struct, frozen=True, kw_only=True):
         return f"{self.name} <{self.url}>"
 
 
-Value = Path | str | tuple[Network, ...] | tuple[Timestamping, ...] | None
+class TimeServer(Struct, frozen=True, kw_only=True):
+    """A server that is asked for the time over SNTP."""
+
+    host: str
+    port: int = 123
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+Value = (
+    Path
+    | str
+    | tuple[Network, ...]
+    | tuple[Timestamping, ...]
+    | tuple[TimeServer, ...]
+    | None
+)
 
 FILE_NAME = "muniment.toml"
 
@@ -72,6 +90,9 @@ contact = ""            # sent to web sites only where a manifest says identify:
 # name = "freetsa"
 # url = "https://freetsa.org/tsr"
 # roots = "roots/freetsa.pem"
+
+[clock]
+# sntp = ["time.example.org"]  # asked once a run; what they say stands in each seal
 
 [network]
 allow = []              # networks beyond the public internet, as ["192.168.7.0/24"]
@@ -117,6 +138,7 @@ class Config(Struct, frozen=True, kw_only=True):
     allow: tuple[Network, ...]
     key: Path | None  # the signing key; None where no setting names one
     authorities: tuple[Timestamping, ...]
+    sntp: tuple[TimeServer, ...]  # asked for the time, unauthenticated
     settings: tuple[Setting, ...]
 
 
@@ -168,6 +190,7 @@ def _key(value: object, place: _Place) -> Path | None:
     return _path(_text(value, place).removeprefix("file:"), place)
 
 
+HOST = re.compile(r"[a-z0-9][a-z0-9.:-]{0,252}")
 AUTHORITY = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 MARKS = ("name", "url", "roots")
 
@@ -211,6 +234,30 @@ def _networks(value: object, place: _Place) -> tuple[Network, ...]:
     return tuple(parse_network(_text(one, place)) for one in value)
 
 
+MOST_SERVERS = 8  # asked for the time; more prove no more
+
+
+def _time_servers(value: object, place: _Place) -> tuple[TimeServer, ...]:
+    if not isinstance(value, list | tuple):
+        _refuse("a list of time servers", value)
+    if len(value) > MOST_SERVERS:
+        raise ValueError(f"expected at most {MOST_SERVERS} servers, found {len(value)}")
+    return tuple(_time_server(_text(one, place)) for one in value)
+
+
+def _time_server(text: str) -> TimeServer:
+    """Read ``host``, ``host:port`` or ``[2001:db8::1]:port``. Raises ValueError."""
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname or "", parts.port
+        is_plain = not (parts.path or parts.query or parts.fragment or parts.username)
+    except ValueError:  # a port or a bracket that is none
+        host, port, is_plain = "", None, False
+    if not is_plain or not HOST.fullmatch(host) or port == 0:
+        _refuse("a time server, as time.example.org or 192.0.2.1:123", text)
+    return TimeServer(host=host, port=port or 123)
+
+
 def parse_network(text: str) -> Network:
     """Read a network such as ``127.0.0.0/8``. Raises ValueError, which says how."""
     try:
@@ -249,10 +296,11 @@ RULES: Mapping[str, _Rule] = {
     "operator.ip": _Rule(_host_number, ""),
     "network.allow": _Rule(_networks, (), "--allow-address"),
     "network.proxy": _Rule(_no_proxy, ""),
+    "clock.sntp": _Rule(_time_servers, ()),
     "seal.key": _Rule(_key, None),
     "seal.authority": _Rule(_authorities, ()),
 }
-SECTIONS = {"operator", "network", "seal"}
+SECTIONS = {"operator", "network", "seal", "clock"}
 NOT_YET = {"notify"}
 
 
@@ -284,7 +332,7 @@ def _from_environment(environ: Mapping[str, str], place: _Place) -> _Layer:
     for name, rule in RULES.items():
         variable = "MUNIMENT_" + name.upper().replace(".", "_")
         if rule.read is not _authorities and (text := environ.get(variable)):
-            is_list = rule.read is _networks
+            is_list = rule.read in {_networks, _time_servers}
             value = text.replace(",", " ").split() if is_list else text
             layer[name] = _setting(name, value, replace(place, origin=variable))
     return layer
@@ -447,6 +495,8 @@ def _config(found: Mapping[str, Setting]) -> Config:
     assert isinstance(key, Path | None)
     assert isinstance(allow, tuple)
     assert isinstance(authorities, tuple)
+    sntp = found["clock.sntp"].value
+    assert isinstance(sntp, tuple)
     parts = ("name", "organisation", "contact", "ip")
     return Config(
         archive=archive,
@@ -456,6 +506,7 @@ def _config(found: Mapping[str, Setting]) -> Config:
         allow=cast("tuple[Network, ...]", allow),
         key=key,
         authorities=cast("tuple[Timestamping, ...]", authorities),
+        sntp=cast("tuple[TimeServer, ...]", sntp),
         settings=tuple(found[name] for name in RULES),
     )
 

@@ -7,7 +7,7 @@ the seals, ``sealbook`` tells.
 """
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from pipeline.capture.address import Policy
+from pipeline.capture.datagram import Datagrams
 from pipeline.clock import Clock, stamp
 from pipeline.config import Config, Timestamping, own_folder
 from pipeline.fixity import digest_of
@@ -29,7 +30,8 @@ from pipeline.sealing.authority import Authorities
 from pipeline.sealing.bracket import COMMITMENT
 from pipeline.sealing.keys import Identity
 from pipeline.sealing.seal import Facts, Seal, Signing
-from pipeline.sealing.skew import offsets, skew_of
+from pipeline.sealing.skew import FAR, offsets, skew_of
+from pipeline.sealing.sntp import Watch
 from pipeline.sealing.token import Authority
 
 MANY = 50  # bags of a run; beyond, the run's own bag alone is stamped
@@ -89,16 +91,20 @@ def notary_of(
     authorities = authorities_of(config, policy, clock, cacert)
     identity, is_new = identity_of(config, environ, clock)
     signing = Signing(identity=identity, authorities=authorities, clock=clock)
-    return Notary(signing=signing), is_new
+    door = Datagrams(policy=policy, clock=clock)
+    watch = Watch(servers=config.sntp, door=door)
+    return Notary(signing=signing, watch=watch), is_new
 
 
 class Notary(Struct, kw_only=True):
     """Whoever seals the bags of one run."""
 
     signing: Signing
+    watch: Watch | None = None  # the time servers that are asked, if any
     started: tuple[Rendering, ...] = ()  # the plan and its tokens, for every bag
     start_digests: tuple[str, ...] = ()  # of those tokens, each with its authority
     _start: dict[str, Json] = field(default_factory=dict)
+    _read: list[Json] = field(default_factory=list)  # what time servers said
     _is_many: bool = False
 
     @property
@@ -114,9 +120,10 @@ class Notary(Struct, kw_only=True):
     def begin(self, commitment: Json, *, bags: int) -> tuple[str, ...]:
         """Have the plan stamped before the first request; say what was not had."""
         self._is_many = bags > MANY
+        said = self._ask_the_time()
         asked = self.signing.authorities
         if asked is None:
-            return ()
+            return said
         asked.forgive()
         data, now = canonical(commitment), self.signing.clock.now()
         stamps, refusals, self._start = seal.start(data, asked, now=now)
@@ -134,9 +141,28 @@ class Notary(Struct, kw_only=True):
             Rendering(path=path, data=data, media_type=kind)
             for path, data, kind in files
         )
-        return tuple(
+        refused = (
             f"no timestamp of the plan by {one.authority}: {one.reason}; going on"
             for one in refusals
+        )
+        clocks = (
+            (one.token.authority, (one.token.at - now).total_seconds())
+            for one in stamps
+        )
+        return (*said, *refused, *off(clocks))
+
+    def _ask_the_time(self) -> tuple[str, ...]:
+        """Read the time servers, and say what was not had or is far from our clock."""
+        found = self.watch.read() if self.watch else ()
+        self._read += [one.told() for one in found]
+        silent = (
+            f"no time from {one.server}: {one.reason}; going on"
+            for one in found
+            if one.reason
+        )
+        return (
+            *silent,
+            *off((one.server, one.offset) for one in found if not one.reason),
         )
 
     def seal_source(self, folder: Path, run: Run, capture: Capture, head: Json) -> Seal:
@@ -147,8 +173,7 @@ class Notary(Struct, kw_only=True):
             "started": stamp(capture.started),
             "ended": stamp(capture.ended),
         }
-        if found := _skew(self.clocks(capture)):
-            told["clock"] = found
+        told["clock"] = self._clock(self.clocks(capture))
         facts = Facts(told=told, is_stamped=not self._is_many)
         return seal.seal(folder, self.signing, facts)
 
@@ -164,8 +189,7 @@ class Notary(Struct, kw_only=True):
             for one in kept
             for bag, digests in one.members()
         ]
-        if found := _skew(pair for one in kept for pair in one.clocks):
-            told["clock"] = found
+        told["clock"] = self._clock(pair for one in kept for pair in one.clocks)
         if self.signing.authorities:
             self.signing.authorities.forgive()  # who was down may be up again
         return seal.seal(folder, self.signing, Facts(told=told))
@@ -184,6 +208,7 @@ class Notary(Struct, kw_only=True):
         return {
             "start": self._start,
             "is_many": self._is_many,
+            "sntp": self._read,
             "files": [
                 [one.path, base64.b64encode(one.data).decode(), one.media_type]
                 for one in self.started
@@ -193,10 +218,21 @@ class Notary(Struct, kw_only=True):
     def take_up(self, told: Any) -> None:
         """Go on with a run whose plan was stamped when it was begun."""
         self._start, self._is_many = told["start"], told["is_many"]
+        self._read = list(told.get("sntp", ()))
+        self._ask_the_time()  # of another day, perhaps
         self.started = tuple(
             Rendering(path=path, data=base64.b64decode(data), media_type=kind)
             for path, data, kind in told["files"]
         )
+
+    def _clock(self, told: Iterable[tuple[str, float]]) -> dict[str, Json]:
+        """Tell what other clocks said: the servers' that were met, time servers'."""
+        skew = skew_of(told)
+        return {
+            "median_skew_seconds": skew.seconds if skew else None,
+            "servers": skew.servers if skew else 0,
+            "sntp": list(self._read),  # nothing where no time server is configured
+        }
 
     def _facts(self, run: Run, verdicts: dict[str, int], head: Json) -> dict[str, Json]:
         environment = canonical(environment_json(run))
@@ -222,9 +258,12 @@ class Notary(Struct, kw_only=True):
             self.signing.authorities.close()
 
 
-def _skew(told: Iterable[tuple[str, float]]) -> dict[str, Json] | None:
-    """Tell how far the clocks of the servers met were from ours; None for no clock."""
-    skew = skew_of(told)
-    if skew is None:
-        return None
-    return {"median_skew_seconds": skew.seconds, "servers": skew.servers}
+def off(clocks: Iterable[tuple[str, float]]) -> Iterator[str]:
+    """Say of each clock that stands far from ours, by seconds, what to do about it."""
+    for whose, ahead in clocks:
+        if abs(ahead) > FAR.total_seconds():
+            yield (
+                f"this machine's clock stands {abs(ahead):.0f} seconds "
+                f"{'behind' if ahead > 0 else 'before'} that of {whose}; its time "
+                "stands in every bag: set it (timedatectl set-ntp true)"
+            )

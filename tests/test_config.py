@@ -483,3 +483,44 @@ def test_an_address_that_is_none_is_refused(home):
     home.in_project('[operator]\nip = "my house"')
     with pytest.raises(UsageError, match="expected an IP address"):
         home.load()
+
+
+SERVERS = {
+    "a name": ("time.example.org", "time.example.org:123"),
+    "a name in capitals": ("Time.Example.org", "time.example.org:123"),
+    "a port": ("192.0.2.1:1123", "192.0.2.1:1123"),
+    "an IPv6 address": ("[2001:db8::1]", "[2001:db8::1]:123"),
+}
+
+
+@pytest.mark.parametrize(("written", "told"), SERVERS.values(), ids=SERVERS)
+def test_a_time_server_is_named_with_or_without_a_port(home, written, told):
+    home.in_project(f'[clock]\nsntp = ["{written}"]')
+    assert [str(one) for one in home.load().sntp] == [told]
+
+
+def test_time_servers_may_stand_in_the_environment(home):
+    found = home.load(environ={"MUNIMENT_CLOCK_SNTP": "one.example, two.example:9"})
+    assert [str(one) for one in found.sntp] == ["one.example:123", "two.example:9"]
+
+
+NO_SERVERS = {
+    "a URL": 'sntp = ["https://time.example"]',
+    "a path": 'sntp = ["time.example/x"]',
+    "no port": 'sntp = ["time.example:ntp"]',
+    "port nought": 'sntp = ["time.example:0"]',
+    "a user": 'sntp = ["me@time.example"]',
+    "nothing": 'sntp = [""]',
+    "half a bracket": 'sntp = ["[::1"]',
+    "a space": 'sntp = ["time example"]',
+    "no list": 'sntp = "time.example"',
+    "a number in it": "sntp = [7]",
+    "too many": f"sntp = {['x.example'] * 9}",
+}
+
+
+@pytest.mark.parametrize("written", NO_SERVERS.values(), ids=NO_SERVERS)
+def test_what_is_no_time_server_is_refused(home, written):
+    home.in_project(f"[clock]\n{written}")
+    with pytest.raises(UsageError, match=r"muniment\.toml:2: clock\.sntp: expected"):
+        home.load()

@@ -13,6 +13,7 @@ from pathlib import Path
 import baggery
 import pytest
 from origins import Origin, answer
+from test_sntp import Reply, Timeserver, saying
 from timekeeping import OPENSSL, Clockmaker, Timekeeper
 
 from pipeline import cli
@@ -312,3 +313,39 @@ def gzip_members(data: bytes) -> list[bytes]:
         found.append(one.decompress(data))
         data = one.unused_data
     return found
+
+
+def test_what_time_servers_say_stands_in_each_seal(desk):
+    with Timeserver(saying(Reply(ahead=0.25))) as one, Timeserver(saying(Reply(stratum=0))) as two:  # fmt: skip
+        servers = [f"127.0.0.1:{server.port}" for server in (one, two)]
+        desk.configure(f"[clock]\nsntp = {servers}")
+        status, _, err = desk.run()
+        assert status == 0
+        # asked once a run, however many bags it has
+        assert len(one.heard) == 1
+    assert f"no time from {servers[1]}: " in err
+    for bag in (desk.bag(), desk.bag("run")):
+        told = json.loads((bag / "seal-0001.json").read_text())["predicate"]["clock"]
+        assert [found["server"] for found in told["sntp"]] == servers
+        assert abs(told["sntp"][0]["offset_seconds"] - 0.25) < 5
+        assert told["sntp"][1]["reason"]
+    assert desk.json("verify", "archive")[1]["ok"]
+
+
+def test_without_a_time_server_the_seal_says_so(desk):
+    desk.run()
+    told = json.loads((desk.bag() / "seal-0001.json").read_text())["predicate"]
+    assert told["clock"]["sntp"] == []
+
+
+def test_a_clock_an_hour_off_is_said_and_the_capture_is_kept(desk):
+    with Timeserver(saying(Reply(ahead=3600.0))) as server:
+        desk.configure(f'[clock]\nsntp = ["127.0.0.1:{server.port}"]')
+        status, _, err = desk.run()
+    assert status == 0
+    assert re.search(r"clock stands 3(599|600|601) seconds behind that of 127", err)
+    assert "set it" in err
+    status, found = desk.json("verify", "archive")
+    assert status == 0
+    codes = {one["code"] for bag in found["bags"] for one in bag["findings"]}
+    assert codes == {"seal-clock"}

@@ -5,6 +5,7 @@
     tls           the handshake: whom a run trusts, what a server sent
     order         what is asked of the network and what comes back, as values (pure)
     line          one connection to one host: connect, ask, record
+    datagram      one question in a datagram, and what answers it
     net           the only door to the network: whose turn, over which connection
     coding        content codings taken off, bounded (pure)
     markup        HTML to a tree, whatever the HTML (pure)

@@ -3,6 +3,7 @@
     der           DER, as much of it as signatures need (pure)
     keys          signing identities: made, read, told by fingerprint
     skew          how far the clocks of servers stood from ours (pure)
+    sntp          how far time servers stood from our clock, where one is asked
     statement     what a seal says: in-toto Statement v1 in clear bytes (pure)
     signature     detached CMS over bytes: made, and verified strictly (pure)
     token         RFC 3161 queries and tokens: what time is proven, and by whom (pure)

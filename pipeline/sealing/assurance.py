@@ -32,6 +32,7 @@ from pipeline.sealing import (
     migration,
     shelf,
     signature,
+    skew,
     statement,
     token,
 )
@@ -261,6 +262,7 @@ class _Judgement(Struct):
             return Judged(number=number)
         found = (self._proof(number, one) for one in read.tokens)
         proofs = tuple(one for one in found if one)
+        self._require_clock(number, read.said, proofs)
         is_signed = self._is_in_time(number, read.certificate, proofs)
         if is_signed:
             self._believe(number, read.said.subjects, proofs)
@@ -275,6 +277,20 @@ class _Judgement(Struct):
             begun=self._begun(read.said, proofs) if is_signed else (),
             pending=tuple(one for one in read.said.authorities if one not in names),
         )
+
+    def _require_clock(
+        self, number: int, said: Statement, proofs: Sequence[Proof]
+    ) -> None:
+        """Notice a machine that told the time of its bags by a clock that was off."""
+        ahead = skew.machine_ahead(said.facts, [one.token.at for one in proofs])
+        if abs(ahead) > skew.FAR:
+            seconds = abs(ahead).total_seconds()
+            where = "ahead of" if ahead > timedelta() else "behind"
+            message = (
+                f"the machine that sealed had its clock {seconds:.0f} seconds {where} "
+                "those of others; the times that the bag tells are off by as much"
+            )
+            self.say("seal-clock", name_of(number, "json"), message, Severity.WARNING)
 
     def _begun(self, said: Statement, proofs: Sequence[Proof]) -> tuple[Proof, ...]:
         """Judge the timestamps of the plan, which the seal covers."""

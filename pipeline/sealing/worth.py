@@ -24,6 +24,7 @@ CLAUSES = {
     "seal-untrusted": "Muniment seal 4",
     "seal-timestamps": "Muniment seal 4",
     "seal-start": "Muniment seal 4",
+    "seal-clock": "Muniment seal 5",
     "seal-expired": "RFC 4998 5.2",
     "seal-expiring": "RFC 4998 5.2",
 }
