@@ -8,6 +8,7 @@ the wrong kind or not built yet is refused with its file and line. Files are rea
 and never written; what a manifest may say stands in ``manifest``.
 """
 
+import json
 import re
 import tomllib
 from collections import ChainMap, Counter
@@ -54,12 +55,23 @@ class TimeServer(Struct, frozen=True, kw_only=True):
         return f"{host}:{self.port}"
 
 
+class Table(Struct, frozen=True, kw_only=True):
+    """A table that others know how to read, and the folder its paths lean on."""
+
+    text: str  # as JSON
+    folder: Path
+
+    def __str__(self) -> str:
+        return ", ".join(json.loads(self.text))
+
+
 Value = (
     Path
     | str
     | tuple[Network, ...]
     | tuple[Timestamping, ...]
     | tuple[TimeServer, ...]
+    | Table
     | None
 )
 
@@ -90,6 +102,10 @@ contact = ""            # sent to web sites only where a manifest says identify:
 # name = "freetsa"
 # url = "https://freetsa.org/tsr"
 # roots = "roots/freetsa.pem"
+
+# [deposit.second-disk] # where copies go, beside those that a manifest names itself
+# to = "folder"
+# url = "/mnt/second-disk/bags"
 
 [clock]
 # sntp = ["time.example.org"]  # asked once a run; what they say stands in each seal
@@ -140,6 +156,7 @@ class Config(Struct, frozen=True, kw_only=True):
     authorities: tuple[Timestamping, ...]
     sntp: tuple[TimeServer, ...]  # asked for the time, unauthenticated
     settings: tuple[Setting, ...]
+    deposits: Table | None = None  # as ``deposit`` of a manifest; None for none
 
 
 class _Place(Struct, frozen=True):
@@ -188,6 +205,17 @@ def _key(value: object, place: _Place) -> Path | None:
     if value is None:
         return None
     return _path(_text(value, place).removeprefix("file:"), place)
+
+
+def _table(value: object, place: _Place) -> Table | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(
+        isinstance(one, dict) for one in value.values()
+    ):
+        _refuse("tables, as [deposit.vault]", value)
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return Table(text=text, folder=place.folder)
 
 
 HOST = re.compile(r"[a-z0-9][a-z0-9.:-]{0,252}")
@@ -299,6 +327,7 @@ RULES: Mapping[str, _Rule] = {
     "clock.sntp": _Rule(_time_servers, ()),
     "seal.key": _Rule(_key, None),
     "seal.authority": _Rule(_authorities, ()),
+    "deposit": _Rule(_table, None),
 }
 SECTIONS = {"operator", "network", "seal", "clock"}
 NOT_YET = {"notify"}
@@ -331,7 +360,7 @@ def _from_environment(environ: Mapping[str, str], place: _Place) -> _Layer:
     layer = {}
     for name, rule in RULES.items():
         variable = "MUNIMENT_" + name.upper().replace(".", "_")
-        if rule.read is not _authorities and (text := environ.get(variable)):
+        if rule.read not in {_authorities, _table} and (text := environ.get(variable)):
             is_list = rule.read in {_networks, _time_servers}
             value = text.replace(",", " ").split() if is_list else text
             layer[name] = _setting(name, value, replace(place, origin=variable))
@@ -497,6 +526,8 @@ def _config(found: Mapping[str, Setting]) -> Config:
     assert isinstance(authorities, tuple)
     sntp = found["clock.sntp"].value
     assert isinstance(sntp, tuple)
+    deposits = found["deposit"].value
+    assert isinstance(deposits, Table | None)
     parts = ("name", "organisation", "contact", "ip")
     return Config(
         archive=archive,
@@ -508,6 +539,7 @@ def _config(found: Mapping[str, Setting]) -> Config:
         authorities=cast("tuple[Timestamping, ...]", authorities),
         sntp=cast("tuple[TimeServer, ...]", sntp),
         settings=tuple(found[name] for name in RULES),
+        deposits=deposits,
     )
 
 

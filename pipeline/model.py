@@ -227,6 +227,49 @@ class Package(Struct, frozen=True, kw_only=True):
     info: tuple[tuple[str, str], ...] = ()
 
 
+class When(StrEnum):
+    """When a run hands its bags over by itself."""
+
+    ALWAYS = "always"
+    COMPLETE = "complete"  # every source has a final outcome, refusals included
+    MANUAL = "manual"
+
+
+class Party(StrEnum):
+    """The kinds of targets that deposits go to."""
+
+    FOLDER = "folder"
+    S3 = "s3"
+    SFTP = "sftp"
+    ARCHIVEMATICA = "archivematica"
+    INTERNET_ARCHIVE = "internet-archive"
+    DSPACE = "dspace"
+    COMMAND = "command"
+
+
+class Deposit(Struct, frozen=True, kw_only=True):
+    """Where copies go: an address, and references to what opens it, never secrets."""
+
+    name: str
+    to: Party
+    url: str = ""
+    when: When = When.COMPLETE
+    layout: str = ""  # tree or tar; "" = what the kind of target is used to
+    user: str = ""  # a name, or env:NAME or file:PATH, as ``secret`` always is
+    secret: str = ""
+    endpoint: str = ""  # of an S3 server
+    region: str = ""
+    retain: timedelta | None = None  # S3 Object Lock
+    host_key: str = ""  # of an SFTP server: "ssh-ed25519 AAAA..."
+    rate: int | None = None  # bytes a second
+    command: tuple[str, ...] = ()
+    drop: str = ""  # the folder that Archivematica takes transfers from
+    location: str = ""  # and its UUID there
+    processing: str = ""  # the name of a processing configuration there
+    collection: str = ""  # at the Internet Archive
+    base: Path = Path()  # what relative paths lean on
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
     """What to keep and why: one citing document and its sources.
 
@@ -244,6 +287,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     document: Document | None = None
     claims: tuple[Claim, ...] = ()
     package: Package = Package()
+    deposits: tuple[Deposit, ...] = ()
 
 
 # --------------------------------------------------------------------------- capture

@@ -363,7 +363,6 @@ def test_no_secret_is_shown_where_the_notation_is_broken_or_the_field_unknown(
 UNBUILT_LINES = {
     "manifest.schedule": ("schedule: {every: 7d}", "schedule"),
     "manifest.seal": ("seal: {timestamp: [a]}", "seal"),
-    "manifest.deposit": ("deposit: {v: {to: s3}}", "deposit"),
     "manifest.notify": ("notify: [{on: [failed]}]", "notify"),
     "source.capture: browser": ("defaults: {capture: browser}", "defaults.capture"),
     "source.capture: media": ("defaults: {capture: media}", "defaults.capture"),
@@ -748,7 +747,6 @@ def test_the_schema_offers_what_is_built_and_nothing_else():
     assert set(told["properties"]) == set(MANIFEST.fields) - {
         "schedule",
         "seal",
-        "deposit",
         "notify",
     }
     named = told["properties"]["sources"]["anyOf"][0]

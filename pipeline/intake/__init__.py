@@ -5,6 +5,7 @@
     terms         durations, sizes, ids, addresses: one text to one value (pure)
     problem       what is wrong in a manifest, told so that a person can mend it
     shape         the kinds a field can have: each reads a node, and writes its schema
+    handover      what each kind of deposit needs to be told, and what means nothing to it (pure)
     contract      every field of a manifest, and what is not built yet
     manifest      nodes to Manifest; what only the whole can tell
 

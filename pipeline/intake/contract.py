@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from pipeline.intake.handover import HOST_KEY, UUID, WEB_URL, Form, reference, user
 from pipeline.intake.notation import Mapping, Node, Scalar, Sequence
 from pipeline.intake.shape import (
     Address,
@@ -55,10 +56,12 @@ from pipeline.model import (
     Judgement,
     Match,
     Operator,
+    Party,
     Quote,
     RobotsPolicy,
     Role,
     TlsPolicy,
+    When,
 )
 
 VERSION = 1
@@ -69,7 +72,6 @@ UNBUILT = frozenset(
     {
         "manifest.schedule",
         "manifest.seal",
-        "manifest.deposit",
         "manifest.notify",
         "source.capture: browser",
         "source.capture: media",
@@ -170,6 +172,26 @@ def _free(name: str, taken: dict[str, int]) -> str:
     """Give an address that is listed twice a number behind its id."""
     taken[name] = number = taken.get(name, 0) + 1
     return name if number == 1 else f"{name}-{number}"
+
+
+class Words(Struct, frozen=True):
+    """A program and its arguments, one by one; no shell ever reads them."""
+
+    def read(self, node: Node, at: Place) -> tuple[str, ...] | None:
+        """Return the words in their order."""
+        if not isinstance(node, Sequence) or not node.items:
+            hint = 'write ["program", "--option", "{bag}"]'
+            at.refuse("expected a list of words", hint, at=node.span)
+            return None
+        words = [
+            Text(parse=prose).read(item, at.inside(str(n), item.span))
+            for n, item in enumerate(node.items)
+        ]
+        return None if None in words else tuple(words)
+
+    def schema(self) -> Schema:
+        """Describe the list."""
+        return {"type": "array", "items": {"type": "string"}, "minItems": 1}
 
 
 # ---------------------------------------------------------------------------- fields
@@ -292,6 +314,40 @@ PACKAGE = Block(
     },
 )
 
+DEPOSIT = Block(
+    name="deposit",
+    required=("to",),
+    fields={
+        "to": Field(_choice(Party), "the kind of target"),
+        "url": Field(LINE, "its address, or a folder"),
+        "when": Field(_choice(When), "after which runs", "complete"),
+        "layout": Field(Choice(("tree", "tar")), "a bag as its files, or as one file"),
+        "user": Field(Text(parse=user), "who deposits; or env:NAME, file:PATH"),
+        "secret": Field(
+            Text(parse=reference), "password or key, as env:NAME or file:PATH"
+        ),
+        "endpoint": Field(
+            Text(parse=Form(WEB_URL, "a server", "https://s3.example")),
+            "an S3 server that is not Amazon's",
+        ),
+        "region": Field(LINE, "its region"),
+        "retain": Field(PATIENCE, "S3 Object Lock: nobody can delete it for so long"),
+        "host_key": Field(
+            Text(parse=Form(HOST_KEY, "a public host key", "ssh-ed25519 AAAA...")),
+            "the one key that an SFTP server is known by",
+        ),
+        "rate": Field(BYTES, "at most so many bytes a second"),
+        "command": Field(Words(), "a program and its arguments; {bag} is the bag"),
+        "drop": Field(LINE, "the folder that Archivematica takes transfers from"),
+        "location": Field(
+            Text(parse=Form(UUID, "a UUID", "2a2e8f51-...")), "its UUID there"
+        ),
+        "processing": Field(LINE, "the processing configuration there"),
+        "collection": Field(LINE, "the collection at the Internet Archive"),
+    },
+)
+DEPOSITS = Table(key=identifier, value=DEPOSIT, wanted="deposits by their names")
+
 MANIFEST = Block(
     name="manifest",
     required=("version", "id", "sources"),
@@ -318,7 +374,7 @@ MANIFEST = Block(
         "schedule": Field(PROSE, "when to run again"),
         "seal": Field(PROSE, "timestamp authorities"),
         "package": Field(PACKAGE, "how bags are made"),
-        "deposit": Field(PROSE, "where copies go"),
+        "deposit": Field(DEPOSITS, "where copies go"),
         "notify": Field(PROSE, "whom to tell"),
     },
 )

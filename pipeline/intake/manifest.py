@@ -18,7 +18,8 @@ from msgspec.structs import fields, replace
 from pipeline.disk import regular
 from pipeline.errors import UsageError
 from pipeline.fixity import digest_of
-from pipeline.intake.contract import MANIFEST, schema
+from pipeline.intake.contract import DEPOSITS, MANIFEST, schema
+from pipeline.intake.handover import complaints, variables
 from pipeline.intake.notation import (
     MAX_BYTES,
     Flaw,
@@ -42,6 +43,7 @@ from pipeline.intake.shape import Entry, Ledger, Place, Reference
 from pipeline.intake.terms import nearest, sent, shown
 from pipeline.model import (
     Claim,
+    Deposit,
     Document,
     Identify,
     Manifest,
@@ -172,6 +174,7 @@ def _afterthoughts(draft: _Draft, references: list[Reference]) -> Iterator[Flaw]
     yield from _twin_addresses(draft)
     yield from _silent_contact(draft)
     yield from _absent_file(draft)
+    yield from _unfit_deposits(draft.values.get("deposit", ()))
 
 
 def _lost_references(draft: _Draft, references: list[Reference]) -> Iterator[Flaw]:
@@ -285,6 +288,42 @@ def _absent_file(draft: _Draft) -> Iterator[Flaw]:
         )
 
 
+def _unfit_deposits(entries: tuple[Entry, ...]) -> Iterator[Flaw]:
+    for entry in entries:
+        for name, message, hint in complaints(entry.value):
+            written = entry.node.get(name) if isinstance(entry.node, Mapping) else None
+            yield Flaw(
+                span=(written or entry.key).span,
+                path=("deposit", entry.name, name),
+                message=message,
+                hint=hint,
+            )
+
+
+def deposits_of(text: str, base: Path) -> tuple[Deposit, ...]:
+    """Read deposits that stand in a configuration, told as one JSON object.
+
+    Relative paths in them lean on ``base``. Raises UsageError with all that is wrong.
+    """
+    reading, ledger = parse(text.encode()), Ledger()
+    entries: tuple[Entry, ...] = ()
+    if reading.root is not None:
+        place = Place(ledger=ledger, path=("deposit",))
+        entries = DEPOSITS.read(reading.root, place) or ()
+        ledger.flaws.extend(_unfit_deposits(entries))
+    found = [*reading.flaws, *ledger.flaws]
+    if found:
+        told = (f"{'.'.join(one.path)}: {one.message}; {one.hint}" for one in found)
+        raise UsageError("; ".join(told))
+    return _deposits(entries, base)
+
+
+def _deposits(entries: tuple[Entry, ...], base: Path) -> tuple[Deposit, ...]:
+    return tuple(
+        Deposit(name=entry.name, base=base, **entry.value) for entry in entries
+    )
+
+
 def _unset_variables(draft: _Draft, environ: Lookup[str, str]) -> Iterator[Flaw]:
     named = (("sources", entry.name, "headers") for entry in draft.sources)
     for path in (("defaults", "headers"), *named):
@@ -299,6 +338,16 @@ def _unset_variables(draft: _Draft, environ: Lookup[str, str]) -> Iterator[Flaw]
                     path=(*path, key.text),
                     message=f"the variable {shown(name)} is not set",
                     hint="set it before the run, which stops without it",
+                    severity=Severity.WARNING,
+                )
+    for entry in draft.values.get("deposit", ()):
+        for name in variables(entry.value):
+            if name not in environ:
+                yield Flaw(
+                    span=entry.key.span,
+                    path=("deposit", entry.name),
+                    message=f"the variable {shown(name)} is not set",
+                    hint="set it before the run, or the deposit fails",
                     severity=Severity.WARNING,
                 )
 
@@ -333,6 +382,7 @@ def _manifest(draft: _Draft) -> Manifest:
             Claim(id=entry.name, **entry.value) for entry in values.get("claims", ())
         ),
         package=Package(**values.get("package", {})),
+        deposits=_deposits(values.get("deposit", ()), draft.path.absolute().parent),
     )
 
 
