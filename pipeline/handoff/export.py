@@ -14,7 +14,8 @@ from pipeline.errors import FixityError, UsageError
 from pipeline.holdings.cards import Holding, Sort
 from pipeline.holdings.catalogue import Catalogue
 from pipeline.holdings.custody import Act, Entry
-from pipeline.holdings.store import SOFTWARE, Store
+from pipeline.holdings.recovery import SOFTWARE
+from pipeline.holdings.store import Store
 from pipeline.holdings.verify import against_logs
 from pipeline.model import Artefact, Severity
 from pipeline.packaging import serial

@@ -22,8 +22,9 @@ from pipeline.disk import sync_tree
 from pipeline.errors import Exit, StorageError, UsageError
 from pipeline.fixity import Digester, write_file
 from pipeline.holdings.custody import Act, Entry
+from pipeline.holdings.recovery import SOFTWARE
 from pipeline.holdings.room import Room
-from pipeline.holdings.store import SOFTWARE, Store
+from pipeline.holdings.store import Store
 from pipeline.model import Bag, Digest, Level, Severity
 from pipeline.packaging import bag as bags
 from pipeline.packaging import tagfiles

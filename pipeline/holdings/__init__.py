@@ -13,6 +13,7 @@
     checkpoints   the log's key, and every head that it signed
     journal       what a run under way has done, for whoever goes on with it
     ledger        what is wrong with the log, beside its checkpoints and its bags
+    recovery      what a run left half done, made whole
     store         stage, accession, find, recover
     verify        a bag with what the log has against it: validate, composed
     proof         what the log proves to a stranger: heads, inclusion, consistency

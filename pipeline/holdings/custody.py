@@ -26,6 +26,7 @@ from pipeline.holdings.merkle import Frontier, Head, leaf_of
 from pipeline.model import Digest
 
 LIMIT = 1 << 20  # bytes of a line; nothing we write comes near
+STILL_KEPT = "still-kept"  # outcome: what was set aside is not the bag in its place
 FIRST_LOOK = 1 << 12  # bytes read from the end to find the last line
 
 

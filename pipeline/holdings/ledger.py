@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from pipeline.errors import FixityError, PipelineError, StorageError
 from pipeline.holdings.checkpoints import Checkpoints, Stored, read
-from pipeline.holdings.custody import LIMIT, Act, Entry, parse_line
+from pipeline.holdings.custody import LIMIT, STILL_KEPT, Act, Entry, parse_line
 from pipeline.holdings.merkle import Frontier, Head, head_json, leaf_of
 from pipeline.holdings.note import Verifier, signers
 from pipeline.holdings.room import Room, told
@@ -63,6 +63,8 @@ class Standing(Struct):
             self.kept[entry.path] = entry.tagmanifests
             self._path[entry.bag] = entry.path
             self.aside.discard(entry.path)
+        elif entry.act is Act.QUARANTINE and entry.outcome == STILL_KEPT:
+            return
         elif entry.act is Act.QUARANTINE and entry.bag in self._path:
             self.aside.add(self._path[entry.bag])
 

@@ -12,10 +12,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
-from pipeline import __version__
 from pipeline.clock import Clock
 from pipeline.disk import DISK, Disk, sync_folder, sync_tree
 from pipeline.errors import FixityError, PipelineError, StorageError
@@ -32,18 +30,12 @@ from pipeline.holdings.ledger import agreed
 from pipeline.holdings.lock import Lock
 from pipeline.holdings.receipts import Receipts, Sign
 from pipeline.holdings.receipts import Stored as StoredReceipt
-from pipeline.holdings.room import Room, entries, name_of, told
-from pipeline.model import Bag, Digest, Level, Receipt, Severity
-from pipeline.packaging.validate import validate
+from pipeline.holdings.recovery import SOFTWARE, Recovery, clear, same
+from pipeline.holdings.room import Room, name_of, told
+from pipeline.model import Bag, Digest, Receipt
 
-SOFTWARE = f"Muniment {__version__}"
 INDEX = "catalogue.sqlite"
-ENOUGH = 5  # findings that are told of a broken bag
-LEFT_OVER = "left in staging by a run that did not finish"
-TORN = "the torn end of the custody log"
 TORN_VISIT = "not what the journal of its run tells of; its source is visited again"
-FOUND = "in quarantine without a line in the log"
-WHOLE = "stood in its place without a line in the log; every digest was checked"
 
 
 class Store:
@@ -178,12 +170,7 @@ class Store:
     def finish(self, journal: Journal) -> None:
         """Clear away what a run left in staging, whose own bag is kept by now."""
         self._require_lock()
-        for step in journal.steps:
-            staged = self._room.staging / step.staged
-            if step.file and staged.is_dir():  # it stands in the run's own bag
-                self.discard(staged)
-        with told(journal.path):
-            journal.path.unlink()
+        clear(journal, self._room)
 
     def found(self, step: Step, begun: Begun) -> Path | None:
         """Find what a step of a journal tells of: kept, or still staged and whole.
@@ -209,14 +196,25 @@ class Store:
                 started=begun.started,
                 also=step.entries,
             )
-        known = _Known(aside={self._room.set_aside(staged): TORN_VISIT})
-        known.quarantined.update(one.path for one in self._quarantined())
-        self._note(*self._log_quarantine(known))
+        aside = self.set_aside(staged, why=TORN_VISIT)
+        self._note(f"{aside}: set aside: {TORN_VISIT}")
         return None
 
-    def _quarantined(self) -> Iterator[Entry]:
-        logged = (one.entry for one in self.log.read())
-        return (entry for entry in logged if entry.act is Act.QUARANTINE)
+    def set_aside(self, path: Path, *, why: str, outcome: str = "") -> Path:
+        """Move something to quarantine, where nothing is deleted, and log why."""
+        self._require_lock()
+        where = self._room.set_aside(path)
+        entry = Entry(
+            act=Act.QUARANTINE,
+            at=self._clock.now(),
+            bag=path.name,
+            path=where,
+            outcome=outcome,
+            software=SOFTWARE,
+            detail=why,
+        )
+        self.record(entry)
+        return self.root / where
 
     def accession(
         self,
@@ -316,120 +314,21 @@ class Store:
     def recover(self, abandoned: Collection[str] = ()) -> tuple[str, ...]:
         """Make whole what an earlier run left half done; say what was done.
 
-        A torn line of the log, leftovers in staging and broken bags go to quarantine,
-        but what a stopped run can go on with stays, unless its id is ``abandoned``.
-        A whole bag that is not in the log is logged. A bag that is in the log and not
-        in its place can only be told of. The catalogue is brought up to date.
+        What a stopped run can go on with stays, unless its id is ``abandoned``. The
+        catalogue is brought up to date.
         """
         self._require_lock()
-        self.log.cut_torn_tail(self._room.quarantine)
-        self.log.sync()
-        known = _Known.of(self.log.read())
-        said = self._see_to_bags(known)
-        self._see_to_staging(known, abandoned)
-        said += self._log_quarantine(known)
-        said += self._see_to_receipts(known)
-        said += self._missing(known)
+        said = Recovery(
+            room=self._room,
+            log=self.log,
+            receipts=self.receipts,
+            record=self.record,
+            clock=self._clock,
+            disk=self._disk,
+        ).carry_out(abandoned)
         said += self._bring_up()
         notes, self.notes = self.notes, ()
         return (*said, *notes)
-
-    def _see_to_staging(self, known: "_Known", abandoned: Collection[str]) -> None:
-        """Set aside what no run can go on with."""
-        spared: set[Path] = set()
-        for journal in self.journals():
-            begun = journal.begun
-            self._log_late(journal, known)
-            if self.place(begun.run, begun.job, begun.started).is_dir():
-                self.finish(journal)
-            elif begun.run not in abandoned:
-                spared.add(journal.path)
-                spared |= {self._room.staging / step.staged for step in journal.steps}
-        for path in entries(self._room.staging):
-            if path not in spared:
-                known.aside[self._room.set_aside(path)] = LEFT_OVER
-
-    def _log_late(self, journal: Journal, known: "_Known") -> None:
-        """Log what a run that died was about to log of a bag that is kept."""
-        for step in journal.steps:
-            for one in step.entries:
-                if step.staged in known.placed and told_by(one) not in known.told:
-                    self.record(replace(one, at=self._clock.now()))
-
-    def _see_to_bags(self, known: "_Known") -> list[str]:
-        """Log or set aside every bag that has no line."""
-        said = []
-        for bag in tuple(self.bags()):
-            place = self._room.relative(bag)
-            if place in known.paths:
-                continue
-            if problem := _problem(bag):
-                known.aside[self._room.set_aside(bag)] = f"{place}: {problem}"
-            else:
-                self._recovered(bag)
-                known.placed[bag.name] = place
-                said.append(f"{bag}: had no line in the log; it is whole, and logged")
-        return said
-
-    def _recovered(self, bag: Path) -> None:
-        """Log a whole bag that has no line, once it is sure to be on disk."""
-        sync_tree(bag, self._disk)
-        for folder in (bag.parent, bag.parent.parent, self.root):
-            sync_folder(folder, self._disk)
-        described = describe(bag)
-        entry = Entry(
-            act=Act.RECOVERY,
-            at=self._clock.now(),
-            bag=bag.name,
-            job=bag.parent.parent.name,
-            run=described.run,
-            path=self._room.relative(bag),
-            tagmanifests=described.bag.tagmanifests,
-            outcome="success",
-            software=SOFTWARE,
-            detail=WHOLE,
-        )
-        self.record(entry)
-
-    def _log_quarantine(self, known: "_Known") -> Iterator[str]:
-        """Log what lies in quarantine without a line, whichever run put it there."""
-        for path in entries(self._room.quarantine):
-            where = self._room.relative(path)
-            if where in known.quarantined:
-                continue
-            reason = known.aside.get(where, TORN if path.is_file() else FOUND)
-            entry = Entry(
-                act=Act.QUARANTINE,
-                at=self._clock.now(),
-                bag="" if path.is_file() else path.name.partition("~")[0],
-                path=where,
-                software=SOFTWARE,
-                detail=reason,
-            )
-            self.record(entry)
-            yield f"{path}: set aside: {reason}"
-
-    def _see_to_receipts(self, known: "_Known") -> Iterator[str]:
-        """Log a receipt that was kept and not logged, if its signature fits."""
-        for path in self.receipts.paths():
-            if self._room.relative(path) in known.receipts:
-                continue
-            try:
-                stored = receipts.read(path)
-                receipts.signer_of(path)
-            except PipelineError as error:
-                yield str(error)
-                continue
-            self._log_receipt(stored)
-            yield f"{path}: had no line in the log; it is signed, and logged"
-
-    def _missing(self, known: "_Known") -> Iterator[str]:
-        for bag, path in sorted(known.placed.items()):
-            if not (self.root / path).is_dir():
-                yield (
-                    f"{self.root / path}: the custody log says that {bag} is kept here,"
-                    " and it is not; bring it back from a copy"
-                )
 
     def _bring_up(self) -> tuple[str, ...]:
         """Give the catalogue what it missed; it may lag behind, or be another's."""
@@ -471,38 +370,6 @@ class Store:
         assert self._lock.is_held, "the archive is written under its lock alone"
 
 
-class _Known(Struct, frozen=True, kw_only=True):
-    """What the custody log says of where things are, and what recovery set aside."""
-
-    paths: set[str] = field(default_factory=set)  # where a bag was ever put
-    placed: dict[str, str] = field(default_factory=dict)  # where a bag is, by its id
-    quarantined: set[str] = field(default_factory=set)
-    aside: dict[str, str] = field(default_factory=dict)  # why, by place in quarantine
-    told: set[tuple[str, ...]] = field(default_factory=set)  # of seals
-    receipts: set[str] = field(default_factory=set)  # by place
-
-    @classmethod
-    def of(cls, lines: Iterable[Logged]) -> "_Known":
-        known = cls()
-        for entry in (logged.entry for logged in lines):
-            if entry.act in {Act.ACCESSION, Act.RECOVERY}:
-                known.paths.add(entry.path)
-                known.placed[entry.bag] = entry.path
-            elif entry.act is Act.QUARANTINE:
-                known.quarantined.add(entry.path)
-                known.placed.pop(entry.bag, None)
-            elif entry.act in {Act.SEAL, Act.RENEWAL}:
-                known.told.add(told_by(entry))
-            elif entry.act is Act.RECEIPT:
-                known.receipts.add(entry.path)
-        return known
-
-
-def told_by(entry: Entry) -> tuple[str, ...]:
-    """Tell a line on a seal from every other, whenever it was written."""
-    return (entry.act, entry.path, entry.detail)
-
-
 def _is_file(file: Path, digests: tuple[Digest, ...]) -> bool:
     """Tell whether a file is there with these digests."""
     digester = Digester(one.algorithm for one in digests)
@@ -519,18 +386,4 @@ def _is_file(file: Path, digests: tuple[Digest, ...]) -> bool:
 
 def _whole(staged: Path, digests: tuple[Digest, ...]) -> Bag | None:
     """Read a bag in staging, if it is the one with these tag manifests, and whole."""
-    if _problem(staged):
-        return None
-    bag = describe(staged).bag
-    return bag if set(bag.tagmanifests) == set(digests) else None
-
-
-def _problem(bag: Path) -> str:
-    """Tell what is wrong with a bag, every digest checked; empty where it is whole."""
-    report = validate(bag, level=Level.FULL)
-    errors = [one for one in report.findings if one.severity is Severity.ERROR]
-    if not errors:
-        return ""
-    named = (f"{one.path}: {one.message}".removeprefix(": ") for one in errors[:ENOUGH])
-    more = f"; and {len(errors) - ENOUGH} more" if len(errors) > ENOUGH else ""
-    return f"not a whole bag: {'; '.join(named)}{more}"
+    return describe(staged).bag if same(staged, digests) else None
