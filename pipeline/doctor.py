@@ -10,16 +10,18 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 
-from pipeline.errors import PipelineError
+from pipeline.errors import KeyFileError, PipelineError
 from pipeline.holdings.journal import SUFFIX, Journal, journals
 from pipeline.holdings.ledger import examine
 from pipeline.holdings.room import Room, entries
 from pipeline.holdings.store import Store
 from pipeline.model import Finding, Severity
 from pipeline.packaging.rendering import Json
+from pipeline.sealing import expiry, keys
 
 EXTRAS = {  # what brings each optional part
     "browser": "playwright",
@@ -77,8 +79,18 @@ class Report:
         }
 
 
-def look(root: Path, *, environment: tuple[tuple[str, str], ...]) -> Report:
-    """See how an archive is, and write nothing. Raises StorageError."""
+def look(
+    root: Path,
+    *,
+    environment: tuple[tuple[str, str], ...],
+    now: datetime | None = None,
+    key: Path | None = None,
+) -> Report:
+    """See how an archive is, and write nothing. Raises StorageError.
+
+    Where it is told what time it is, certificates that end are noticed: those under the
+    bags' seals, and that of the file with the signing key.
+    """
     extras = tuple((name, version_of(part)) for name, part in EXTRAS.items())
     if not (root / ".muniment").is_dir():
         message = f"{root}: there is no archive yet; the first run makes one"
@@ -109,6 +121,7 @@ def look(root: Path, *, environment: tuple[tuple[str, str], ...]) -> Report:
             *of_log(seen.findings),
             *of_folders(room, stopped),
             *of_catalogue(root, seen.head.size),
+            *(of_certificates(room, key, now) if now else ()),
         ),
     )
 
@@ -166,6 +179,21 @@ def of_folders(room: Room, stopped: tuple[Journal, ...]) -> Iterator[Sign]:
     if aside := listed(room.quarantine):
         message = f"{room.quarantine}: {len(aside)} set aside; the log tells why"
         yield sign(Severity.WARNING, "quarantine", message)
+
+
+def of_certificates(room: Room, key: Path | None, now: datetime) -> Iterator[Sign]:
+    """Notice what ends within a year: under the seals of bags, and the key's own."""
+    for one in expiry.of_bags(room.bags(), now=now):
+        yield sign(Severity.WARNING, "seal-expiring", one.sentence(now))
+    if key is None or not key.exists():  # the first run makes one
+        return
+    try:
+        end = expiry.of_key(keys.read(key).certificate)
+    except KeyFileError as error:
+        yield sign(Severity.WARNING, error.code, str(error))
+        return
+    if end.is_near(now):
+        yield sign(Severity.WARNING, "key-expiring", end.sentence(now))
 
 
 def of_catalogue(root: Path, lines: int) -> Iterator[Sign]:

@@ -28,6 +28,7 @@ from pipeline.plan import canonical
 from pipeline.sealing import keys, seal, token
 from pipeline.sealing.authority import Authorities
 from pipeline.sealing.bracket import COMMITMENT
+from pipeline.sealing.expiry import of_key
 from pipeline.sealing.keys import Identity
 from pipeline.sealing.seal import Facts, Seal, Signing
 from pipeline.sealing.skew import FAR, offsets, skew_of
@@ -46,6 +47,11 @@ def trusted(configured: Iterable[Timestamping]) -> tuple[Authority, ...]:
     )
 
 
+def key_of(config: Config, environ: Mapping[str, str]) -> Path:
+    """Tell which file holds the key that seals: the one that is named, or our own."""
+    return config.key or own_folder(environ) / keys.FILE_NAME
+
+
 def identity_of(
     config: Config, environ: Mapping[str, str], clock: Clock
 ) -> tuple[Identity, bool]:
@@ -53,7 +59,7 @@ def identity_of(
 
     Raises KeyFileError for a key that can't be used, StorageError where none is made.
     """
-    path = config.key or own_folder(environ) / keys.FILE_NAME
+    path = key_of(config, environ)
     keys.require_apart(path, config.archive)
     if config.key is not None:  # a key that was named is never made up
         return keys.read(path), False
@@ -120,7 +126,7 @@ class Notary(Struct, kw_only=True):
     def begin(self, commitment: Json, *, bags: int) -> tuple[str, ...]:
         """Have the plan stamped before the first request; say what was not had."""
         self._is_many = bags > MANY
-        said = self._ask_the_time()
+        said = (*self.warnings(), *self._ask_the_time())
         asked = self.signing.authorities
         if asked is None:
             return said
@@ -150,6 +156,11 @@ class Notary(Struct, kw_only=True):
             for one in stamps
         )
         return (*said, *refused, *off(clocks))
+
+    def warnings(self) -> tuple[str, ...]:
+        """Say that the key's certificate ends within a year, where it does."""
+        end, now = of_key(self.signing.identity.certificate), self.signing.clock.now()
+        return (end.sentence(now),) if end.is_near(now) else ()
 
     def _ask_the_time(self) -> tuple[str, ...]:
         """Read the time servers, and say what was not had or is far from our clock."""

@@ -22,7 +22,7 @@ from pipeline.holdings.store import Store
 from pipeline.holdings.verify import archive_of
 from pipeline.model import Digest, Finding, Severity
 from pipeline.packaging.validate import Report
-from pipeline.sealing import assurance, shelf
+from pipeline.sealing import assurance, expiry, shelf
 from pipeline.sealing.seal import Seal
 from pipeline.sealing.statement import Statement, parse
 from pipeline.sealing.token import Authority
@@ -91,6 +91,12 @@ def logged(log: Log) -> dict[str, dict[str, Digest]]:
 def pending(bags: Iterable[Path]) -> tuple[Path, ...]:
     """Find the bags with a seal whose tokens have not all come."""
     return tuple(bag for bag in bags if any(_lacks(bag)))
+
+
+def ending(bags: Iterable[Path], *, now: datetime) -> tuple[Path, ...]:
+    """Find the bags whose seal stands on a certificate that ends within a year."""
+    found = expiry.of_bags(bags, now=now)
+    return tuple(dict.fromkeys(bag for one in found for bag in one.bags))
 
 
 def _lacks(bag: Path) -> Iterable[str]:

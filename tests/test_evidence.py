@@ -349,3 +349,30 @@ def test_a_clock_an_hour_off_is_said_and_the_capture_is_kept(desk):
     assert status == 0
     codes = {one["code"] for bag in found["bags"] for one in bag["findings"]}
     assert codes == {"seal-clock"}
+
+
+def test_all_that_ends_soon_is_renewed_at_once(desk, monkeypatch):
+    from pipeline.sealing import expiry
+
+    desk.run()
+    assert desk.says("seal", "--renew") == (0, "no seal ends soon\n", "")
+    monkeypatch.setattr(expiry.of_bags, "__kwdefaults__", {"ahead": 20 * expiry.AHEAD})
+    status, told = desk.json("seal", "--renew")
+    assert status == 0
+    assert sorted(one["seal"] for one in told["seals"]) == [2, 2]
+    assert {one["carries"] for one in told["ending"]} == {"timestamp"}
+    assert len(told["ending"]) == 2
+
+
+def test_a_key_that_ends_is_said_when_it_signs(desk):
+    from pipeline.clock import SystemClock
+    from pipeline.sealing import keys
+
+    path, now = desk.place / "old.pem", SystemClock().now()
+    desk.configure('[seal]\nkey = "old.pem"')
+    keys.make(path, now=now - keys.LASTS * 0.99, serial=b"\1" * 16, name="A. N.")
+    _, _, err = desk.run()
+    assert err.count("muniment keys init") == 1
+    assert "the certificate of CN=A. N. ends" in err
+    status, _, err = desk.says("seal", "--renew", str(desk.bag()))
+    assert (status, err.count("muniment keys init")) == (0, 1)

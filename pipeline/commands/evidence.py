@@ -49,14 +49,18 @@ def seal(
     """Seal a bag, complete its pending seals, or renew them.
 
     BAG is a folder, or a name that `show` knows. With --pending and no BAG, every bag
-    of the archive that lacks a timestamp.
+    of the archive that lacks a timestamp; with --renew, every bag whose certificates
+    end within a year.
     """
+    from pipeline.clock import SystemClock  # noqa: PLC0415 - start-up time
+    from pipeline.sealing import expiry  # noqa: PLC0415 - likewise
+
     if pending and renew:
         raise UsageError("--pending and --renew: choose one")
     if digests and not renew:
         raise UsageError("--digests goes with --renew")
-    if not names and not pending:
-        raise UsageError("which bag? Name one, or ask with --pending for all")
+    if not names and not (pending or renew):
+        raise UsageError("which bag? Name one, or ask for all: --pending, --renew")
     work = Work(pending=pending, renew=renew, digests=digests)
     root = session.config().archive.absolute()
     folders = tuple(Path(name).absolute() for name in names if Path(name).is_dir())
@@ -65,13 +69,16 @@ def seal(
             made = [(bag, one) for bag in folders for one in hand.of(bag)]
     else:
         made = _in_the_archive(session, names, work)
+    soon = expiry.of_bags({bag: None for bag, _ in made}, now=SystemClock().now())
     if session.json:
         told = [{"path": str(bag), **one.told()} for bag, one in made]
-        terminal.say_json({"seals": told})
+        terminal.say_json({"seals": told, "ending": [one.told() for one in soon]})
     for bag, one in () if session.json else made:
         terminal.say(terminal.line(f"{bag}: {sentence(one)}"))
     if not made and not session.json:
-        terminal.say("no timestamp is pending")
+        terminal.say("no seal ends soon" if renew else "no timestamp is pending")
+    for end in soon:
+        terminal.remark(end.sentence(SystemClock().now()))
     is_pending = any(one.refusals for _, one in made)
     return Exit.RETRY if is_pending else Exit.OK
 
@@ -103,7 +110,12 @@ def _in_the_archive(
         store.lock("seal"),
         closing(sealer(session, work)) as hand,
     ):
-        for bag in bags_named(names, store) or sealbook.pending(store.bags()):
+        bags = bags_named(names, store) or (
+            sealbook.ending(store.bags(), now=store.clock.now())
+            if work.renew
+            else sealbook.pending(store.bags())
+        )
+        for bag in bags:
             for one in hand.of(bag):
                 made.append((bag, one))
                 if archive_of(bag) == store.root:
@@ -173,6 +185,8 @@ def sealer(session: Session, work: Work) -> Sealer:
         asked = notary.authorities_of(config, policy, SystemClock())
         return Sealer(notary=None, authorities=asked, work=work)
     one = appointed(config, Order(policy=policy))
+    for said in one.warnings():
+        terminal.remark(said)
     return Sealer(notary=one, authorities=one.signing.authorities, work=work)
 
 
@@ -298,11 +312,11 @@ def keys() -> None:
 def init(session: Session, name: str | None, organisation: str | None) -> None:
     """Make a signing key that names its owner; none is ever replaced."""
     from pipeline.clock import SystemClock  # noqa: PLC0415 - start-up time
-    from pipeline.config import own_folder  # noqa: PLC0415 - likewise
+    from pipeline.notary import key_of  # noqa: PLC0415 - likewise
     from pipeline.sealing import keys as signing  # noqa: PLC0415 - likewise
 
     config, clock = session.config(), SystemClock()
-    path = config.key or own_folder(os.environ) / signing.FILE_NAME
+    path = key_of(config, os.environ)
     signing.require_apart(path, config.archive)
     owner = name or config.operator.name
     if not owner:
@@ -323,11 +337,11 @@ def init(session: Session, name: str | None, organisation: str | None) -> None:
 @command
 def show(session: Session) -> None:
     """Show whose key seals, and its fingerprint."""
-    from pipeline.config import own_folder  # noqa: PLC0415 - start-up time
+    from pipeline.notary import key_of  # noqa: PLC0415 - start-up time
     from pipeline.sealing import keys as signing  # noqa: PLC0415 - likewise
 
     config = session.config()
-    path = config.key or own_folder(os.environ) / signing.FILE_NAME
+    path = key_of(config, os.environ)
     _tell(session, path, signing.read(path).certificate, "key  ")
 
 

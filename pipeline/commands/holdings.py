@@ -1,6 +1,7 @@
 """What the archive holds: listed, shown, indexed anew, looked after."""
 
 import json
+import os
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -116,14 +117,22 @@ def rebuild(session: Session) -> None:
 def doctor(session: Session, *, repair: bool) -> Exit:
     """Say how the archive and this machine are; write nothing without --repair."""
     from pipeline import doctor, job  # noqa: PLC0415 - start-up time
+    from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
+    from pipeline.notary import key_of  # noqa: PLC0415 - likewise
 
-    root = session.config().archive.absolute()
+    config = session.config()
+    root = config.archive.absolute()
     repaired: tuple[str, ...] = ()
     if repair:
         session.holdings()
         with closing(session.store()) as store:
             repaired = doctor.repair(store)
-    seen = doctor.look(root, environment=job.environment())
+    seen = doctor.look(
+        root,
+        environment=job.environment(),
+        now=SystemClock().now(),
+        key=key_of(config, os.environ),
+    )
     told = replace(seen, repaired=repaired)
     if session.json:
         terminal.say_json(told.told())

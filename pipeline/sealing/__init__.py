@@ -10,6 +10,7 @@
     authority     timestamping authorities asked over the guarded door
     shelf         the seal files of a bag: read without trust, added durably
     migration     one more list of digests, in a younger algorithm
+    expiry        which certificates end within a year, and what to do before
     worth         what a bag's seals are worth: demands, findings, times (pure)
     bracket       a plan that was stamped before its first request, judged
     assurance     the seals of a bag judged: findings, signers, times and their basis

@@ -28,6 +28,7 @@ from pipeline.packaging.label import SIGNER
 from pipeline.packaging.tagfiles import tagged
 from pipeline.sealing import (
     bracket,
+    expiry,
     keys,
     migration,
     shelf,
@@ -40,8 +41,6 @@ from pipeline.sealing.shelf import Shelf, name_of
 from pipeline.sealing.statement import Statement, Subject
 from pipeline.sealing.token import Authority, Proof, Token
 from pipeline.sealing.worth import Assurance, Demand, Judged, finding
-
-WARN_AHEAD = timedelta(days=365)
 
 
 class _Read(Struct, frozen=True, kw_only=True):
@@ -312,12 +311,15 @@ class _Judgement(Struct):
     def _proof(self, number: int, one: Token) -> Proof | None:
         name = name_of(number, f"{one.authority}.tsr")
         if one.expires >= self.now:
-            if one.expires - self.now < WARN_AHEAD and name not in self.believed:
-                message = (
-                    f"the certificate of {one.signer} ends {stamp(one.expires)}; "
-                    "renew the seal before: muniment seal --renew"
+            if name not in self.believed:
+                end = expiry.Ending(
+                    carries=expiry.Carries.TIMESTAMP,
+                    whose=one.signer,
+                    fingerprint=one.fingerprint,
+                    ends=one.expires,
+                    bags=(self.held.path,),
                 )
-                self.say("seal-expiring", name, message, Severity.WARNING)
+                self._warn(name, end)
             return Proof(token=one, basis="its certificate is valid today")
         later = self.believed.get(name)
         if later and later <= one.expires:
@@ -342,6 +344,10 @@ class _Judgement(Struct):
         later = self.believed.get(name_of(number, "json.p7s"), self.now)
         at = min((*(one.token.at for one in proofs), later))
         if signer.not_valid_before_utc <= at <= signer.not_valid_after_utc:
+            if at == self.now:  # nobody proves that it was signed before
+                carries = expiry.Carries.SIGNATURE
+                own = expiry.ending(carries, signer, self.held.path)
+                self._warn(name_of(number, "json.p7s"), own)
             return True
         begin, end = signer.not_valid_before_utc, signer.not_valid_after_utc
         message = (
@@ -350,6 +356,11 @@ class _Judgement(Struct):
         )
         self.say("seal-expired", name_of(number, "json.p7s"), message)
         return False
+
+    def _warn(self, path: str, end: expiry.Ending) -> None:
+        if end.is_near(self.now):
+            said = end.sentence(self.now)
+            self.say("seal-expiring", path, said, Severity.WARNING)
 
     def _believe(
         self, number: int, subjects: Iterable[Subject], proofs: Iterable[Proof]

@@ -181,6 +181,14 @@ def _pem(certificate: bytes) -> bytes:
     return f"{head}\n{body}\n{tail}\n".encode()
 
 
+def certificate_of(answer: bytes) -> x509.Certificate:
+    """Take the certificate that a token says it was signed under, believed by nobody.
+
+    Raises ValueError.
+    """
+    return signature.read(_token_in(answer)).certificate
+
+
 def peek(answer: bytes) -> tuple[datetime, str]:
     """Tell the time and the signer that a token claims, believed by nobody.
 
@@ -189,7 +197,7 @@ def peek(answer: bytes) -> tuple[datetime, str]:
     from rfc3161_client import decode_timestamp_response  # noqa: PLC0415 - as above
 
     at = decode_timestamp_response(answer).tst_info.gen_time.astimezone(UTC)
-    return at, subject(signature.read(_token_in(answer)).certificate)
+    return at, subject(certificate_of(answer))
 
 
 def _token_in(answer: bytes) -> bytes:
