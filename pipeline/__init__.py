@@ -23,6 +23,9 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     sealbook      the archive's view of seals: logged, read back, judged with the bag
     notary        a run's plan stamped, its bags sealed
     resume        a run that was stopped, and the one that goes on with it
+    identity      what a run says of itself: names, environment, warcinfo
+    crew          sources visited on workers, one host one line
+    keeper        what comes home, kept: described, packed, sealed, accessioned
     job           a run: one manifest in, bags out
     doctor        what ails an archive, and the machine that it is on
     interruption  being told to stop: once, in good order; twice, at once

@@ -26,7 +26,7 @@ from fastwarc.warc import ArchiveIterator as FastIterator
 from origins import Origin, answer
 from warcio.archiveiterator import ArchiveIterator
 
-from pipeline import job, plan
+from pipeline import identity, job, keeper, plan
 from pipeline import outcome as outcomes
 from pipeline.capture.address import ConnectTo, Policy
 from pipeline.capture.line import resolve
@@ -250,7 +250,7 @@ def all_bytes(bag: Path) -> bytes:
 
 
 def warc_of(bag: Path) -> Path:
-    return bag / job.WARC_PATH
+    return bag / keeper.WARC_PATH
 
 
 # ------------------------------------------------------------------ one bag per source
@@ -593,7 +593,7 @@ def test_a_revisit_that_is_cut_off_is_missed_even_where_no_manifest_tells(desk):
     bag = desk.run().run_bag
     warc, *_ = json.loads(metadata(bag, "run.json"))["artefacts"]
     data = warc_of(bag).read_bytes()
-    assert (warc["path"], warc["size"]) == (job.WARC_PATH, len(data))
+    assert (warc["path"], warc["size"]) == (keeper.WARC_PATH, len(data))
     assert warc["digests"]["sha512"] == hashlib.sha512(data).hexdigest()
     os.truncate(warc_of(bag), len(data) - 1)
     found = {one.code for one in validate(bag).findings}
@@ -752,7 +752,7 @@ def test_the_document_file_is_kept_in_the_run_bag(desk):
     (desk.root / "letter.TXT").write_bytes(b"A letter.\n")
     head = HEAD + "document: {title: A letter, file: letter.TXT}\n"
     outcome = desk.run(ONE, head)
-    file = outcome.run_bag / f"{job.DOCUMENT_FOLDER}/document.txt"
+    file = outcome.run_bag / f"{keeper.DOCUMENT_FOLDER}/document.txt"
     assert file.read_bytes() == b"A letter.\n"
     assert validate(outcome.run_bag).findings == ()
 
@@ -950,7 +950,7 @@ def test_what_a_crash_left_half_written_is_set_aside_not_deleted(desk):
     held = {bag["id"] for bag in outcome.told["bags"]}
     assert aside.startswith("case_bad_")
     assert aside not in held
-    warc = desk.archive / ".muniment/quarantine" / aside / job.WARC_PATH
+    warc = desk.archive / ".muniment/quarantine" / aside / keeper.WARC_PATH
     assert b"plan-digest" in gzip.decompress(warc.read_bytes())
     assert any(aside in sentence for sentence in desk.heard.sentences)
 
@@ -1176,13 +1176,13 @@ def test_a_file_system_without_room_ends_the_run_and_names_the_file(desk, pages,
 
 
 def test_a_bag_is_named_for_people(desk):
-    name = job.bag_name("job", "page", desk.clock.now(), "1a2b3c4d-xxxx")
+    name = identity.bag_name("job", "page", desk.clock.now(), "1a2b3c4d-xxxx")
     assert name == "job_page_20260924t031700z_1a2b3c4d"
 
 
 def test_what_is_not_installed_is_not_named(monkeypatch):
-    monkeypatch.setattr(job, "STANDS_ON", ("requests", "no-such-part"))
-    names = [name for name, _ in job.environment()]
+    monkeypatch.setattr(identity, "STANDS_ON", ("requests", "no-such-part"))
+    names = [name for name, _ in identity.environment()]
     assert names == ["python", "system", "muniment", "requests"]
 
 

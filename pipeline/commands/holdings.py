@@ -116,7 +116,7 @@ def rebuild(session: Session) -> None:
 @command
 def doctor(session: Session, *, repair: bool) -> Exit:
     """Say how the archive and this machine are; write nothing without --repair."""
-    from pipeline import doctor, job  # noqa: PLC0415 - start-up time
+    from pipeline import doctor, identity  # noqa: PLC0415 - start-up time
     from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
     from pipeline.notary import key_of  # noqa: PLC0415 - likewise
 
@@ -129,7 +129,7 @@ def doctor(session: Session, *, repair: bool) -> Exit:
             repaired = doctor.repair(store)
     seen = doctor.look(
         root,
-        environment=job.environment(),
+        environment=identity.environment(),
         now=SystemClock().now(),
         key=key_of(config, os.environ),
     )
