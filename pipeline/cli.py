@@ -19,6 +19,7 @@ from pipeline.commands import (
     beginnings,
     custody,
     evidence,
+    handing,
     holdings,
     manifests,
 )
@@ -76,6 +77,8 @@ COMMANDS = (
     bags.export,
     bags.receive,
     bags.make_bag,
+    handing.deposit,
+    handing.receipts,
     evidence.seal,
     evidence.keys,
     custody.log,

@@ -49,6 +49,18 @@ def consignment(folder: Path, *names: str, nonce: str = NONCE, **options: Any):
     return Consignment(nonce=nonce, bags=tuple(made), **options)
 
 
+def fill(store) -> None:
+    """Put the bag of a source and the bag of its run into an archive."""
+    with store.lock("test"):
+        told = shelf.accession()
+        folder = store.stage(told.bag)
+        made, run = shelf.pack(folder, told), told.run
+        store.accession(folder, made, job="toll", run=run.id, started=run.started)
+        folder = store.stage(shelf.run_id(0))
+        made = shelf.pack_run(folder, 0, [shelf.outcome("report", "captured", "first")])
+        store.accession(folder, made, job="toll", run=made.id, started=run.started)
+
+
 @dataclass(kw_only=True)
 class Bench:
     """A target with its other side in reach of the test."""

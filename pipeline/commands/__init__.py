@@ -5,6 +5,7 @@
     manifests     check, schema, plan, run
     holdings      list, show, catalogue
     bags          verify, export, receive, bag: bags in folders and in files
+    handing       deposit, receipts: copies with others, and their word for it
     beginnings    demo, init, config
     custody       log verify, checkpoint, prove, consistency
 

@@ -7,6 +7,8 @@
     wrapping      patience, a pace and a second look, around any place
     copies        a target made of a place: copies that can be had back
     targets/      where deposits go: a family, none knowing of another
+    destination   from a manifest's words to a target: secrets looked up, and masked
+    deposit       bags handed to targets, each with a receipt or a reason
 
 A module imports only what stands above it, here and in ``pipeline``.
 """

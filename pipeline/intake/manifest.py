@@ -318,6 +318,18 @@ def deposits_of(text: str, base: Path) -> tuple[Deposit, ...]:
     return _deposits(entries, base)
 
 
+def deposits_in(path: Path) -> tuple[Deposit, ...]:
+    """Read what a manifest's copy in a run's bag says of deposits, and nothing else.
+
+    Relative paths in them lean on nothing. Raises UsageError where it can't be read.
+    """
+    root = parse(_bytes(path)).root
+    values = MANIFEST.read(root, Place(ledger=Ledger())) if root is not None else None
+    entries = (values or {}).get("deposit", ())
+    sound = tuple(one for one in entries if not any(complaints(one.value)))
+    return _deposits(sound, Path())
+
+
 def _deposits(entries: tuple[Entry, ...], base: Path) -> tuple[Deposit, ...]:
     return tuple(
         Deposit(name=entry.name, base=base, **entry.value) for entry in entries
