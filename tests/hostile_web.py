@@ -304,7 +304,7 @@ TIME = {
     "infinite film": FULL(speaks=forever(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n", b"x" * 65536), told={"max_size": 32 * MIB}, is_large=True, deadline=20.0),
     "infinite body over https": FULL(speaks=forever(head(), b"x" * 65536), told=SMALL, secure="good"),
     "infinite chunks": FULL(speaks=forever(CHUNKED, chunk(b"x" * 4096)), told=SMALL),
-    "chunks of one byte": FULL(speaks=forever(CHUNKED, chunk(b"x") * 1000), told=SMALL),
+    "chunks of one byte": FULL(speaks=forever(CHUNKED, chunk(b"x") * 1000), told={"max_size": 20_000}),
     "header drip": LATE(speaks=forever(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", every=0.02), told=QUIET),
     "status line drip": LATE(speaks=forever(b"HTTP/1.1 200 ", b"O", every=0.02), told=QUIET),
     "body drip": LATE(speaks=forever(head(), b"x", every=0.02), deadline=1.0),
