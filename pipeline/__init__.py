@@ -26,6 +26,7 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     identity      what a run says of itself: names, environment, warcinfo
     crew          sources visited on workers, one host one line
     keeper        what comes home, kept: described, packed, sealed, accessioned
+    selftest      the tool tried on a known page, before each run
     job           a run: one manifest in, bags out
     doctor        what ails an archive, and the machine that it is on
     interruption  being told to stop: once, in good order; twice, at once

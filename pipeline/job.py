@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from pipeline import resume
+from pipeline import resume, selftest
 from pipeline.capture.address import Policy
 from pipeline.capture.compare import change
 from pipeline.capture.net import Network
@@ -28,7 +28,7 @@ from pipeline.holdings.journal import Journal
 from pipeline.holdings.store import Store
 from pipeline.identity import SOFTWARE, bag_name, run_of, warcinfo
 from pipeline.keeper import Keeper, document_file, opened
-from pipeline.model import Capture, Change, Manifest, Source, Verdict
+from pipeline.model import Capture, Change, Manifest, SelfTest, Source, Verdict
 from pipeline.outcome import Outcome, Visit
 from pipeline.packaging.rendering import Json
 from pipeline.plan import SALT_BYTES, Entry, chosen, named_ports, shards
@@ -97,8 +97,9 @@ def run(
 
     A run of the same manifest and options that was stopped is gone on with.
     Raises LockedError while another run holds the archive, StorageError where it can't
-    be written, UsageError for an order that makes no sense, InterruptedRunError; the
-    error knows the bags that were kept before it.
+    be written, UsageError for an order that makes no sense, InterruptedRunError, and
+    SelfTestError before anything is asked of anybody; the error knows the bags that
+    were kept before it.
     """
     sources = preflight(manifest, order.only)
     with store.lock(f"run {manifest.id}"):
@@ -108,6 +109,7 @@ def run(
             progress.said(sentence)
         # A run that died behind its own bag was finished by ``recover``.
         going_on = choice.journal in store.journals()
+        tested = selftest.perform(network.clock, network.reach.trust)
         one = _Run(
             ask,
             choice.journal if going_on else None,
@@ -115,6 +117,7 @@ def run(
             store=store,
             network=network,
             progress=progress,
+            tested=tested,
         )
         try:
             outcome = one.carry_out()
@@ -180,6 +183,7 @@ class _Run:
         store: Store,
         network: Network,
         progress: Progress,
+        tested: SelfTest,
     ) -> None:
         clock, notary = network.clock, order.notary
         self._ask = ask
@@ -197,6 +201,7 @@ class _Run:
             started = stopped.begun.started
             self._plan = ask.replan(stopped.begun)
         run = run_of(ask.manifest, self._plan, started, order.settings())
+        run = replace(run, self_test=tested)
         if notary:
             run = replace(run, signer=notary.signer, authorities=notary.authorities)
         self._run = run

@@ -502,6 +502,17 @@ class Bag(Struct, frozen=True, kw_only=True):
     size: int  # payload bytes
 
 
+class SelfTest(Struct, frozen=True, kw_only=True):
+    """That a known page was recorded byte for byte, just before the first request."""
+
+    passed: bool
+    at: datetime
+    seconds: float
+    block: Digest  # of the response as it was served, head and framing
+    payload: Digest  # of the page
+    compared: tuple[str, ...]
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """What every bag of a run says of the run it was made in."""
 
@@ -518,6 +529,7 @@ class Run(Struct, frozen=True, kw_only=True):
     settings: tuple[tuple[str, str], ...] = ()  # --allow-address and the like
     signer: str = ""  # the fingerprint of whoever seals its bags; "" = unsealed
     authorities: tuple[str, ...] = ()  # asked for timestamps over its bags
+    self_test: SelfTest | None = None  # of the process that made the bag
 
 
 class Accession(Struct, frozen=True, kw_only=True):

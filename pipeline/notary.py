@@ -23,6 +23,7 @@ from pipeline.model import Capture, Run, Verdict
 from pipeline.outcome import Kept
 from pipeline.packaging.provenance import SUBMISSION, Rendering
 from pipeline.packaging.rendering import Json
+from pipeline.packaging.rendering import told as as_json
 from pipeline.packaging.story import environment_json
 from pipeline.plan import canonical
 from pipeline.sealing import keys, seal, token
@@ -259,6 +260,7 @@ class Notary(Struct, kw_only=True):
             },
             "tool": run.software,
             "environment": str(digest_of(environment)),
+            "self_test": as_json(run.self_test),
             "custody": head,
             "timestamped": "with the run's own bag" if self._is_many else "by itself",
         }

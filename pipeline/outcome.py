@@ -29,6 +29,7 @@ from pipeline.model import (
     Verdict,
 )
 from pipeline.packaging.rendering import Json
+from pipeline.packaging.rendering import told as as_json
 from pipeline.packaging.story import artefact_json
 
 PENDING = "pending"  # a seal that still lacks a token
@@ -151,6 +152,7 @@ def outcome_of(
             "counts": {str(v): verdicts.count(v) for v in Verdict if v in verdicts},
             "run_bag": str(run_bag),
             "custody": head_json(custody),
+            "self_test": as_json(run.self_test),
             "artefacts": [artefact_json(one) for one in artefacts],
             "receipts": [],
             "exit": int(first_exit(exits)),

@@ -415,9 +415,17 @@ def story(told: dict[str, Any]) -> None:
             ("quote", f"{'found' if quote['found'] else 'NOT found'}: {quote['text']}")
             for quote in told["quotes"]
         ),
+        ("self-test", _tested(told.get("self_test"))),
         ("folder", told["path"]),
     ]
     _fields(rows)
+
+
+def _tested(told: Any) -> str:
+    """Say that the tool was tried on a known page in the run that made a bag."""
+    if not isinstance(told, dict) or told.get("passed") is not True:
+        return ""
+    return f"passed {told.get('at')}: a known page, recorded byte for byte"
 
 
 def _fields(rows: Iterable[tuple[str, str]]) -> None:

@@ -469,6 +469,14 @@ SHAPE = {
     ],
     "run_bag": str,
     "custody": {"size": int, "root": str},
+    "self_test": {
+        "passed": bool,
+        "at": str,
+        "seconds": float,
+        "block": str,
+        "payload": str,
+        "compared": [str],
+    },
     "artefacts": [
         {
             "path": str,

@@ -26,6 +26,7 @@ FAMILIES: frozenset[str] = frozenset({f"{PACKAGE}.handoff.targets"})
 # and the demo site, which listens.
 DOORS = {f"{PACKAGE}.capture.{name}" for name in ("datagram", "line", "tls")} | {
     f"{PACKAGE}.newsroom",
+    f"{PACKAGE}.selftest",
     f"{PACKAGE}.timekeeper",
 }
 SOCKETS = re.compile(

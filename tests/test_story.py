@@ -61,6 +61,7 @@ FIELDS = [
     "plan",
     "settings",
     "environment",
+    "self_test",
 ]
 
 

@@ -67,6 +67,7 @@ def capture_json(accession: Accession) -> dict[str, Json]:
         "plan": str(run.plan),
         "settings": told_pairs(run.settings),
         "environment": told_pairs(run.environment),
+        "self_test": told(run.self_test),
     }
 
 

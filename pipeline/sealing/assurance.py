@@ -275,6 +275,7 @@ class _Judgement(Struct):
             proofs=proofs if is_signed else (),
             begun=self._begun(read.said, proofs) if is_signed else (),
             pending=tuple(one for one in read.said.authorities if one not in names),
+            is_tested=_is_tested(read.said),
         )
 
     def _require_clock(
@@ -374,6 +375,12 @@ class _Judgement(Struct):
             return
         for one in subjects:
             self.believed[one.name] = min(at, self.believed.get(one.name, at))
+
+
+def _is_tested(said: Statement) -> bool:
+    """Tell whether a statement says that the tool was tried and found right."""
+    told = said.facts.get("self_test")
+    return isinstance(told, dict) and told.get("passed") is True
 
 
 def _bytes(digest: Digest | None) -> str:

@@ -57,6 +57,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     proofs: tuple[Proof, ...] = ()
     begun: tuple[Proof, ...] = ()  # when the plan stood, before the first request
     pending: tuple[str, ...] = ()
+    is_tested: bool = False  # its statement says that the tool passed its self-test
 
     def witnesses(self) -> int:
         """Count the accepted tokens, those of one certificate as one."""
@@ -70,6 +71,7 @@ class Judged(Struct, frozen=True, kw_only=True):
             "fingerprint": str(self.fingerprint or ""),
             "signature": self.is_signed,
             "pending": list(self.pending),
+            "self_test": self.is_tested,
             "times": [one.told() for one in self.proofs],
             "begun": [one.told() for one in self.begun],
         }
@@ -98,6 +100,8 @@ class Assurance(Struct, frozen=True, kw_only=True):
         own = [one for one in signed if one.fingerprint == signed[0].fingerprint]
         proofs = [proof for one in own for proof in one.proofs]
         who = f"sealed by {signed[0].signer} ({signed[0].fingerprint})"
+        if signed[0].is_tested:
+            who = f"{who}, the tool tested in the same run"
         if not proofs:
             return f"{who}; time asserted by this machine only"
         by = ", ".join(
