@@ -6,10 +6,10 @@ of the run itself.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -24,12 +24,14 @@ from pipeline.clock import Clock
 from pipeline.crew import CRASHED, WORKERS, Crew, Home
 from pipeline.errors import InterruptedRunError, PipelineError
 from pipeline.fixity import digest_of
+from pipeline.handoff.deposit import Handed
+from pipeline.holdings.custody import Entry as LogEntry
 from pipeline.holdings.journal import Journal
 from pipeline.holdings.store import Store
 from pipeline.identity import SOFTWARE, bag_name, run_of, warcinfo
 from pipeline.keeper import Keeper, document_file, opened
-from pipeline.model import Capture, Change, Manifest, SelfTest, Source, Verdict
-from pipeline.outcome import Outcome, Visit
+from pipeline.model import Bag, Capture, Change, Manifest, SelfTest, Source, Verdict
+from pipeline.outcome import Outcome, Visit, deposited
 from pipeline.packaging.rendering import Json
 from pipeline.plan import SALT_BYTES, Entry, chosen, named_ports, shards
 
@@ -53,6 +55,20 @@ class Progress(Protocol):
         """Hear what became of a source."""
 
 
+class Courier(Protocol):
+    """Who hands a finished run over to other archives."""
+
+    def announce(
+        self, manifest: Manifest, told: Mapping[str, Any], bag: Bag
+    ) -> tuple[LogEntry, ...]:
+        """Tell, for the log, what will be handed over of a run, as it ended."""
+
+    def deliver(
+        self, manifest: Manifest, told: Mapping[str, Any]
+    ) -> tuple[Handed, ...]:
+        """Hand over what is due of a run whose bags are kept."""
+
+
 class Order(Struct, frozen=True, kw_only=True):
     """What a run is asked to do beyond its manifest."""
 
@@ -63,6 +79,7 @@ class Order(Struct, frozen=True, kw_only=True):
     workers: int = WORKERS
     fresh: bool = False  # a stopped run is given up, not gone on with
     notary: "Notary | None" = None  # None: nothing is sealed
+    courier: Courier | None = None  # None: nothing is handed over
 
     def settings(self) -> tuple[tuple[str, str], ...]:
         """Tell the options that change what a capture proves, for the provenance."""
@@ -131,9 +148,25 @@ def run(
         except PipelineError as error:
             error.bags = tuple(one.keeper.bags)
             raise
+        if order.courier is not None:
+            outcome = _delivered(manifest, outcome, order.courier)
         if keys is not None:
             _sign(store, keys, progress)
         return outcome
+
+
+def _delivered(manifest: Manifest, outcome: Outcome, courier: Courier) -> Outcome:
+    """Hand a run over that is kept, whatever becomes of its deposits."""
+    try:
+        handed = courier.deliver(manifest, outcome.told)
+    except KeyboardInterrupt as interrupt:
+        stopped = InterruptedRunError(
+            f"{outcome.told['run']} is kept; its deposits were interrupted, and"
+            " `muniment deposit --retry` goes on with them"
+        )
+        stopped.bags = outcome.bags
+        raise stopped from interrupt
+    return deposited(outcome, handed)
 
 
 def _sign(store: Store, keys: Path, progress: Progress) -> None:
@@ -189,6 +222,7 @@ class _Run:
         self._ask = ask
         self._manifest = ask.manifest
         self._notary = notary
+        self._courier = order.courier
         self._store = store
         self._clock = clock
         self._progress = progress
@@ -225,10 +259,14 @@ class _Run:
                 self._come_home(journal, home)
         if len(keeper.kept) < len(self._plan.entries):
             raise InterruptedRunError("the run was stopped between two exchanges")
-        outcome = keeper.close(journal)
+        outcome = keeper.close(journal, self._announce)
         if any(CRASHED in one.told["reasons"] for one in keeper.kept):
             self._set_aside()
         return outcome
+
+    def _announce(self, told: dict[str, Any], bag: Bag) -> tuple[LogEntry, ...]:
+        courier = self._courier
+        return courier.announce(self._manifest, told, bag) if courier else ()
 
     def _begun(self) -> Journal:
         """Begin the run, or go on with it; its journal is on disk from here on."""

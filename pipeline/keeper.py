@@ -6,9 +6,9 @@ gone on with. At the end one bag records the run itself: the plan, the manifest,
 outcome, every visit that found nothing new.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -38,6 +38,14 @@ WARC_PATH = "data/objects/capture.warc.gz"
 DOCUMENT_FOLDER = "data/metadata/submissionDocumentation/document"
 CDXJ = "text/x-cdxj"
 PIECE = 1 << 20
+
+
+Announce = Callable[[dict[str, Any], Bag], tuple[LogEntry, ...]]
+
+
+def silent(_told: dict[str, Any], _bag: Bag) -> tuple[LogEntry, ...]:
+    """Announce nothing."""
+    return ()
 
 
 class Keeper:
@@ -138,8 +146,11 @@ class Keeper:
 
     # -------------------------------------------------------------------- the end
 
-    def close(self, journal: Journal) -> Outcome:
-        """Pack the run's own bag: plan, manifest, every outcome, every revisit."""
+    def close(self, journal: Journal, announce: Announce = silent) -> Outcome:
+        """Pack the run's own bag: plan, manifest, every outcome, every revisit.
+
+        ``announce`` tells what the log is to know of the finished run with its bag.
+        """
         run, kept = self._run, self.kept
         folder = self._store.stage(run.id)
         revisits = self._revisits(folder)
@@ -186,7 +197,8 @@ class Keeper:
         )
         seal = self._seal_run(folder)
         made = replace(made, path=outcome.run_bag)
-        self._accession(journal, folder, made, seal=seal)
+        announced = announce(outcome.told, made)
+        self._accession(journal, folder, made, seal=seal, announced=announced)
         if seal is not None:
             outcome = sealed(outcome, seal.told())
         self._store.finish(journal)
@@ -268,6 +280,7 @@ class Keeper:
         *,
         seal: "Seal | None",
         kept: Kept | None = None,
+        announced: tuple[LogEntry, ...] = (),
     ) -> None:
         """Keep a bag for good; the journal tells of it before, the log afterwards."""
         run = self._run
@@ -279,6 +292,7 @@ class Keeper:
             also = lines(
                 seal, place=place, job=run.job, run=run.id, at=self._clock.now()
             )
+        also += announced
         journal.add(
             Step(
                 source=kept.source if kept else "",

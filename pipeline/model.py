@@ -253,7 +253,7 @@ class Deposit(Struct, frozen=True, kw_only=True):
     name: str
     to: Party
     url: str = ""
-    when: When = When.COMPLETE
+    when: When | None = None  # None: not said
     layout: str = ""  # tree or tar; "" = what the kind of target is used to
     user: str = ""  # a name, or env:NAME or file:PATH, as ``secret`` always is
     secret: str = ""

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from pipeline.capture.assess import is_news
 from pipeline.clock import stamp
 from pipeline.errors import Exit, first_exit
+from pipeline.handoff.deposit import Handed, handed_json, receipts_json
 from pipeline.holdings.merkle import Head, head_json
 from pipeline.model import (
     Artefact,
@@ -172,6 +173,23 @@ def sealed(outcome: Outcome, told: dict[str, Json]) -> Outcome:
     told_now = {
         **outcome.told,
         "run_seal": told,
+        "exit": int(code),
+        "exits": sorted(map(int, exits)),
+    }
+    return replace(outcome, told=told_now, exit=code)
+
+
+def deposited(outcome: Outcome, handed: Sequence[Handed]) -> Outcome:
+    """Add what became of the run's deposits, which its own bag cannot tell."""
+    if not handed:
+        return outcome
+    exits = {Exit(code) for code in outcome.told["exits"]}
+    exits |= {one.exit for one in handed} - {Exit.OK}
+    code = first_exit(exits)
+    told_now = {
+        **outcome.told,
+        "receipts": receipts_json(handed),
+        "deposits": handed_json(handed),
         "exit": int(code),
         "exits": sorted(map(int, exits)),
     }

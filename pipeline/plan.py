@@ -17,7 +17,7 @@ from msgspec.structs import force_setattr, replace
 from pipeline.capture.visit import requested, user_agent
 from pipeline.errors import UsageError
 from pipeline.fixity import digest_of
-from pipeline.model import Digest, Engine, Manifest, Source
+from pipeline.model import Deposit, Digest, Engine, Manifest, Source
 from pipeline.packaging.rendering import Json, told
 
 FORMAT = "muniment-plan/1"
@@ -102,8 +102,12 @@ def shards(entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], ...]:
     return tuple(map(tuple, hosts.values()))
 
 
-def preview(manifest: Manifest, sources: tuple[Source, ...]) -> dict[str, Json]:
-    """Tell what a run would fetch, as cli.md's contract has it."""
+def preview(
+    manifest: Manifest,
+    sources: tuple[Source, ...],
+    deposits: Iterable[Deposit] = (),
+) -> dict[str, Json]:
+    """Tell what a run would fetch and hand over, as cli.md's contract has it."""
     return {
         "job": manifest.id,
         "sources": [
@@ -120,7 +124,16 @@ def preview(manifest: Manifest, sources: tuple[Source, ...]) -> dict[str, Json]:
             for source in sources
         ],
         "hosts": len({host_of(source) for source in sources if not source.skip}),
-        "deposits": [],
+        "deposits": [
+            {
+                "name": one.name,
+                "to": str(one.to),
+                "url": one.url,
+                "when": str(one.when),
+                "layout": one.layout,
+            }
+            for one in deposits
+        ],
     }
 
 

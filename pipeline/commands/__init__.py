@@ -2,10 +2,10 @@
 
     session       what every command is told, and how one is made
     evidence      seal, keys: who vouches for a bag, and since when
+    handing       deposit, receipts: copies with others, and their word for it
     manifests     check, schema, plan, run
     holdings      list, show, catalogue
     bags          verify, export, receive, bag: bags in folders and in files
-    handing       deposit, receipts: copies with others, and their word for it
     beginnings    demo, init, config
     custody       log verify, checkpoint, prove, consistency
 

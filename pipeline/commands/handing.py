@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pipeline.config import Config
+    from pipeline.handoff.courier import Courier
     from pipeline.handoff.deposit import Handed
     from pipeline.holdings.cards import Acknowledged, Holding
     from pipeline.holdings.receipts import Sign
     from pipeline.holdings.store import Store
-    from pipeline.model import Finding
+    from pipeline.model import Finding, Manifest
 
 
 @click.command()
@@ -95,7 +96,7 @@ class Counter:
     def __init__(self, config: "Config", store: "Store", manifest: str | None) -> None:
         self._config = config
         self._store = store
-        self._manifests = (Path(manifest),) if manifest else ()
+        self._manifests = tuple(read(config, manifest))
         self._sign = signer(config, store)
 
     def hand(
@@ -122,6 +123,34 @@ class Counter:
         for one in self._store.catalogue.bags():
             if one.bag.id in runs and not one.is_received:  # a stranger names nothing
                 yield one.bag.path / SUBMISSION / "manifest.yaml"
+
+
+def read(config: "Config", manifest: str | None) -> "Iterator[Manifest]":
+    """Read the manifest that is named, if one is. Raises ManifestError."""
+    from pipeline.intake import manifest as intake  # noqa: PLC0415 - start-up time
+
+    if manifest:
+        yield intake.read(Path(manifest), operator=config.operator)
+
+
+def courier(config: "Config", manifest: "Manifest", store: "Store") -> "Courier | None":
+    """Appoint who hands a run over; nobody where nothing is to be handed over."""
+    from pipeline.handoff import destination  # noqa: PLC0415 - start-up time
+    from pipeline.model import When  # noqa: PLC0415 - likewise
+
+    if not manifest.deposits and config.deposits is None:
+        return None
+    from pipeline.handoff.courier import Courier  # noqa: PLC0415 - start-up time
+
+    known = destination.known(config, (manifest,)).values()
+    return Courier(
+        deposits=tuple(one for one in known if one.when is not When.MANUAL),
+        opened=lambda told: destination.opened(
+            told, environ=os.environ, clock=store.clock, root=store.root
+        ),
+        sign=signer(config, store),
+        store=store,
+    )
 
 
 def signer(config: "Config", store: "Store") -> "Sign":

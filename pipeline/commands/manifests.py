@@ -9,7 +9,7 @@ import click
 from msgspec.structs import replace
 
 from pipeline import terminal
-from pipeline.commands import evidence
+from pipeline.commands import evidence, handing
 from pipeline.commands.session import Session, command
 from pipeline.errors import Exit, InterruptedRunError, PipelineError
 from pipeline.interruption import Interruption
@@ -67,12 +67,14 @@ def schema(_: Session) -> None:
 def plan(session: Session, manifest_file: str, only: tuple[str, ...]) -> None:
     """Show what a run would fetch and what each site will see; touch no network."""
     from pipeline import plan  # noqa: PLC0415 - start-up time
+    from pipeline.handoff import destination  # noqa: PLC0415 - likewise
     from pipeline.intake import manifest  # noqa: PLC0415 - likewise
 
     config = session.config()
     read = manifest.read(Path(manifest_file), operator=config.operator)
     sources = plan.chosen(read, only)
-    told = plan.preview(read, sources)
+    deposits = tuple(destination.known(config, (read,)).values())
+    told = plan.preview(read, sources, deposits)
     if session.json:
         terminal.say_json(told)
         return
@@ -98,6 +100,10 @@ def plan(session: Session, manifest_file: str, only: tuple[str, ...]) -> None:
         len({plan.host_of(s) for s in sources if not s.skip}), "host"
     )
     terminal.say(f"{count} on {hosts}; nothing was asked.")
+    for one in deposits:
+        where = one.url or " ".join(one.command) or str(one.to)
+        told_when = "not by itself" if one.when == "manual" else f"when {one.when}"
+        terminal.say(terminal.line(f"Deposit: {one.name}, {told_when}, to {where}"))
     for agent in plan.user_agents(read, sources):
         terminal.say(terminal.line(f"Each site will see: User-Agent: {agent}"))
 
@@ -203,7 +209,11 @@ def one_run(
         interruption.ends(network.stop)
         return job.run(
             read,
-            order=replace(order, notary=notary),
+            order=replace(
+                order,
+                notary=notary,
+                courier=handing.courier(session.config(), read, store),
+            ),
             store=store,
             network=network,
             progress=progress,

@@ -9,6 +9,7 @@
     targets/      where deposits go: a family, none knowing of another
     destination   from a manifest's words to a target: secrets looked up, and masked
     deposit       bags handed to targets, each with a receipt or a reason
+    courier       who hands a run over when it is done: what is due, announced, delivered
 
 A module imports only what stands above it, here and in ``pipeline``.
 """

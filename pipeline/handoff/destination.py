@@ -23,9 +23,8 @@ from pipeline.handoff.copies import Copies
 from pipeline.handoff.target import DepositError, Place, Target
 from pipeline.handoff.wrapping import Paced, Retried, Verified
 from pipeline.holdings.room import OWN
-from pipeline.intake import manifest
 from pipeline.intake.manifest import deposits_in, deposits_of
-from pipeline.model import Deposit, Finding, Party, Receipt
+from pipeline.model import Deposit, Finding, Manifest, Party, Receipt, When
 
 LARGEST_SECRET = 1 << 16
 MASK = "***"
@@ -111,25 +110,27 @@ def path_of(told: Deposit, text: str) -> Path:
 
 
 def known(
-    config: Config, manifests: Iterable[Path] = (), copies: Iterable[Path] = ()
+    config: Config, manifests: Iterable[Manifest] = (), copies: Iterable[Path] = ()
 ) -> dict[str, Deposit]:
     """Gather deposits by name.
 
     The configuration goes before a manifest, and that before its copy in a run's bag.
-
-    Raises UsageError, and ManifestError for a manifest that is wrong.
+    What a manifest names is done by its runs where nothing else is said; what only the
+    configuration names is not. Raises UsageError.
     """
-    found: dict[str, Deposit] = {}
-    for copy in copies:
-        if copy.is_file():
-            found |= {one.name: one for one in deposits_in(copy)}
-    for path in manifests:
-        read = manifest.read(path, operator=config.operator)
-        found |= {one.name: one for one in read.deposits}
+    copied = (one for copy in copies if copy.is_file() for one in deposits_in(copy))
+    named = (one for read in manifests for one in read.deposits)
+    found = {one.name: _said(one, When.COMPLETE) for one in (*copied, *named)}
     if config.deposits is not None:
-        told = deposits_of(config.deposits.text, config.deposits.folder)
-        found |= {one.name: one for one in told}
+        for one in deposits_of(config.deposits.text, config.deposits.folder):
+            before = found.get(one.name)
+            when = (before and before.when) or When.MANUAL
+            found[one.name] = _said(one, when)
     return found
+
+
+def _said(told: Deposit, when: When) -> Deposit:
+    return told if told.when else replace(told, when=when)
 
 
 def chosen(deposits: Mapping[str, Deposit], names: Iterable[str]) -> list[Deposit]:

@@ -204,7 +204,7 @@ class Known(Struct, frozen=True, kw_only=True):
     quarantined: set[str] = field(default_factory=set)
     aside: dict[str, str] = field(default_factory=dict)  # why, by place in quarantine
     receipts: set[str] = field(default_factory=set)  # by place
-    told: set[tuple[str, ...]] = field(default_factory=set)  # of seals
+    told: set[tuple[str, ...]] = field(default_factory=set)  # of seals, deposits
 
     @classmethod
     def of(cls, lines: Iterable[Logged]) -> "Known":
@@ -218,7 +218,7 @@ class Known(Struct, frozen=True, kw_only=True):
                 known.quarantined.add(entry.path)
                 if entry.outcome != STILL_KEPT:
                     known.placed.pop(entry.bag, None)
-            elif entry.act in {Act.SEAL, Act.RENEWAL}:
+            elif entry.act in {Act.SEAL, Act.RENEWAL, Act.DEPOSIT}:
                 known.told.add(told_by(entry))
             elif entry.act is Act.RECEIPT:
                 known.receipts.add(entry.path)
@@ -226,7 +226,7 @@ class Known(Struct, frozen=True, kw_only=True):
 
 
 def told_by(entry: Entry) -> tuple[str, ...]:
-    """Tell a line on a seal from every other, whenever it was written."""
+    """Tell a line on a seal or a deposit from every other, whenever it was written."""
     return (entry.act, entry.path, entry.detail)
 
 

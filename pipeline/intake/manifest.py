@@ -331,9 +331,7 @@ def deposits_in(path: Path) -> tuple[Deposit, ...]:
 
 
 def _deposits(entries: tuple[Entry, ...], base: Path) -> tuple[Deposit, ...]:
-    return tuple(
-        Deposit(name=entry.name, base=base, **entry.value) for entry in entries
-    )
+    return tuple(Deposit(name=one.name, base=base, **one.value) for one in entries)
 
 
 def _unset_variables(draft: _Draft, environ: Lookup[str, str]) -> Iterator[Flaw]:
