@@ -30,6 +30,7 @@ EXTRAS = {  # what brings each optional part
     "cluster": "distributed",
     "web": "starlette",
     "media": "yt-dlp",
+    "notify": "apprise",
 }
 SCARCE = 1 << 30  # bytes free; a run with less is soon at its end
 REPAIR = "`muniment doctor --repair` or the next run sees to it"

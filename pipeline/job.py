@@ -30,7 +30,16 @@ from pipeline.holdings.journal import Journal
 from pipeline.holdings.store import Store
 from pipeline.identity import SOFTWARE, bag_name, run_of, warcinfo
 from pipeline.keeper import Keeper, document_file, opened
-from pipeline.model import Bag, Capture, Change, Manifest, SelfTest, Source, Verdict
+from pipeline.model import (
+    Bag,
+    Capture,
+    Change,
+    Keep,
+    Manifest,
+    SelfTest,
+    Source,
+    Verdict,
+)
 from pipeline.outcome import Outcome, Visit, deposited
 from pipeline.packaging.rendering import Json
 from pipeline.plan import SALT_BYTES, Entry, chosen, named_ports, shards
@@ -324,12 +333,18 @@ class _Run:
             contact=self._manifest.contact or run.operator.contact,
             previous=self._store.catalogue.previous(run.job, source.id),
             algorithms=self._manifest.package.algorithms,
+            keep_all=is_all_kept(self._manifest),
         )
 
     def _set_aside(self) -> None:
         """Let the store put what crashed visits left in staging into quarantine."""
         for sentence in self._store.recover():
             self._progress.said(sentence)
+
+
+def is_all_kept(manifest: Manifest) -> bool:
+    """Tell whether what did not change is kept again as well."""
+    return manifest.schedule is not None and manifest.schedule.keep is Keep.ALL
 
 
 def network_for(manifest: Manifest, order: Order, clock: Clock) -> Network:

@@ -270,6 +270,39 @@ class Deposit(Struct, frozen=True, kw_only=True):
     base: Path = Path()  # what relative paths lean on
 
 
+class Keep(StrEnum):
+    """What a run of a schedule keeps of what did not change."""
+
+    CHANGED = "changed"  # no bag of its own; the run's bag proves the visit
+    ALL = "all"
+
+
+class Schedule(Struct, frozen=True, kw_only=True):
+    """When a manifest is to be run again: every so often, or as cron has it."""
+
+    every: timedelta | None = None
+    cron: str = ""  # five fields, read in the zone
+    timezone: str = ""  # "" = UTC
+    jitter: timedelta = timedelta(0)  # at most so much later, always the same
+    keep: Keep = Keep.CHANGED
+
+
+class Occasion(StrEnum):
+    """What people may ask to be told of."""
+
+    FAILED = "failed"  # a run, or a source that it did not capture: news alone
+    GONE = "gone"  # a source that was there
+    CHANGED = "changed"  # a source that reads otherwise now, or is back
+    FIXITY = "fixity"  # a bag, a seal or a log that is not what it was
+
+
+class Recipient(Struct, frozen=True, kw_only=True):
+    """Whom to tell, and of what: an address, or a reference to it, never a secret."""
+
+    url: str  # env:NAME, file:PATH, or an address of mail without a password
+    on: tuple[Occasion, ...] = tuple(Occasion)
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
     """What to keep and why: one citing document and its sources.
 
@@ -288,6 +321,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     claims: tuple[Claim, ...] = ()
     package: Package = Package()
     deposits: tuple[Deposit, ...] = ()
+    schedule: Schedule | None = None
+    notify: tuple[Recipient, ...] = ()
 
 
 # --------------------------------------------------------------------------- capture

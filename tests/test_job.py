@@ -578,6 +578,15 @@ def test_an_unchanged_source_is_proved_in_the_run_bag_alone(desk):
     assert len(desk.bags()) == len(first.told["bags"]) + 1 + 3 + 1
 
 
+def test_an_unchanged_source_is_kept_again_where_all_is_to_be_kept(desk):
+    all_of_it = f"{ONE}schedule: {{every: 7d, keep: all}}\n"
+    desk.run(all_of_it)
+    again = desk.run(all_of_it)
+    (source,) = again.told["sources"]
+    assert (source["verdict"], source["change"]) == ("captured", "unchanged")
+    assert source["bag"] is not None
+
+
 def test_a_revisit_leads_back_to_the_response_that_is_kept(desk):
     first = desk.run(ONE)
     again = desk.run(ONE)

@@ -93,6 +93,16 @@ def of_source(lines: str, **rest) -> Case:
 
 WARNING = Severity.WARNING
 CASES = {
+    # when to run again, and whom to tell
+    "a schedule without a time": within("schedule", "keep: all", column=3, path="schedule", says="neither how often nor when", hint="every: 7d"),
+    "a span and a time": Case(more='schedule: {every: 7d, cron: "0 3 * * *"}\n', line=5, column=29, path="schedule.cron", says='"every" stands beside it'),
+    "a zone for a span": Case(more="schedule: {every: 7d, timezone: UTC}\n", line=5, column=33, path="schedule.timezone", says="it means nothing to"),
+    "a jitter beyond its span": Case(more="schedule: {every: 1h, jitter: 1h}\n", line=5, column=31, path="schedule.jitter", says="as long as"),
+    "a cron that never comes": within("schedule", "cron: 0 0 31 6 *", column=9, path="schedule.cron", says="never comes", hint="like 17 3 * * 1"),
+    "a zone that is none": Case(more='schedule: {cron: "0 3 * * *", timezone: Europe/Stokholm}\n', line=5, column=41, path="schedule.timezone", says="is no time zone", hint='did you mean "Europe/Stockholm"?'),
+    "an address that is a key": within("notify", "- url: slack://a/b/c", column=10, path="notify.0.url", says="often a key", hint="env:NAME"),
+    "nobody to tell": within("notify", "- on: [gone]", column=5, path="notify.0", says='"url" is missing'),
+    "an occasion that is none": within("notify", "- {on: [gon], url: env:A}", column=11, path="notify.0.on.0", says="is not one of failed, gone, changed, fixity", hint='"gone"'),
     # the whole
     "not a block": Case(text="- a\n- b\n", line=1, column=1, path="", says="expected a block of fields: version, id", hint=""),
     "a word": Case(text="hello\n", line=1, column=1, path="", says='found "hello"'),
@@ -270,7 +280,7 @@ def test_everything_is_told_in_one_pass_whatever_kind_it_is(write):
         "  two: {url: http://one.example/, derives_from: [three]}\n"
         "claims:\n"
         "  c: {supports: [ones]}\n"
-        "schedule: {every: 7d}\n"
+        "seal: {timestamp: [a]}\n"
     )
     _, problems = check(write(text))
     assert [(p.line, p.path) for p in problems] == [
@@ -285,7 +295,7 @@ def test_everything_is_told_in_one_pass_whatever_kind_it_is(write):
         (10, "sources.two.derives_from.0"),
         (12, "claims.c"),
         (12, "claims.c.supports.0"),
-        (13, "schedule"),
+        (13, "seal"),
     ]
     assert render(problems).endswith(
         "11 problems and 1 warning in m.yaml; nothing was fetched."
@@ -361,9 +371,7 @@ def test_no_secret_is_shown_where_the_notation_is_broken_or_the_field_unknown(
 # ---------------------------------------------------------------- what is not built
 
 UNBUILT_LINES = {
-    "manifest.schedule": ("schedule: {every: 7d}", "schedule"),
     "manifest.seal": ("seal: {timestamp: [a]}", "seal"),
-    "manifest.notify": ("notify: [{on: [failed]}]", "notify"),
     "source.capture: browser": ("defaults: {capture: browser}", "defaults.capture"),
     "source.capture: media": ("defaults: {capture: media}", "defaults.capture"),
     "source.linked": ("defaults: {linked: ['*.pdf']}", "defaults.linked"),
@@ -721,7 +729,8 @@ def test_the_first_case_says_of_every_source_how_sure_its_address_is():
 
 def test_the_readme_names_every_field_and_every_default():
     words = (MANIFESTS / "README.md").read_text()
-    for block in (MANIFEST, SOURCE, contract.QUOTE, contract.CLAIM, contract.PACKAGE):
+    blocks = (MANIFEST, SOURCE, contract.QUOTE, contract.CLAIM, contract.PACKAGE)
+    for block in (*blocks, contract.SCHEDULE, contract.RECIPIENT):
         for name, known in block.fields.items():
             assert f"`{name}" in words, name
             if f"{block.name}.{name}" not in UNBUILT and known.default:
@@ -744,11 +753,7 @@ def test_the_schema_offers_what_is_built_and_nothing_else():
     told = schema()
     assert told["$schema"].endswith("2020-12/schema")
     assert told["required"] == ["version", "id", "sources"]
-    assert set(told["properties"]) == set(MANIFEST.fields) - {
-        "schedule",
-        "seal",
-        "notify",
-    }
+    assert set(told["properties"]) == set(MANIFEST.fields) - {"seal"}
     named = told["properties"]["sources"]["anyOf"][0]
     source = named["additionalProperties"]["anyOf"][1]
     assert set(source["properties"]) == set(SOURCE.fields) - {

@@ -55,6 +55,7 @@ class Task(Struct, frozen=True, kw_only=True):
     contact: str = ""
     previous: Previous | None = None
     algorithms: tuple[str, ...] = ALGORITHMS
+    keep_all: bool = False  # what did not change is kept once more
 
 
 class Visited(Struct, frozen=True, kw_only=True):
@@ -158,7 +159,12 @@ class _Visit:
         return opinion.permits or self._source.robots is RobotsPolicy.RECORD
 
     def _known(self, landing: Landing, verdict: Verdict) -> Previous | None:
-        """Return the previous capture if it holds these very bytes, and was whole."""
+        """Return the previous capture if it holds these very bytes, and was whole.
+
+        Where everything is to be kept again, none is.
+        """
+        if self._task.keep_all:
+            return None
         previous, message = self._task.previous, landing.message
         payload = message.payload_digest if message is not None else None
         is_known = compare.is_unchanged(previous, payload, verdict=verdict)

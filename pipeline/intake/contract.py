@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from pipeline.intake import timing
+from pipeline.intake.addressee import FORM as ADDRESSEE
+from pipeline.intake.addressee import addressee
 from pipeline.intake.handover import HOST_KEY, UUID, WEB_URL, Form, reference, user
 from pipeline.intake.notation import Mapping, Node, Scalar, Sequence
 from pipeline.intake.shape import (
@@ -54,10 +57,13 @@ from pipeline.model import (
     Engine,
     Identify,
     Judgement,
+    Keep,
     Match,
+    Occasion,
     Operator,
     Party,
     Quote,
+    Recipient,
     RobotsPolicy,
     Role,
     TlsPolicy,
@@ -70,9 +76,7 @@ VERSION = 1
 # never ignored. A field by its name, one value of it, or * for all but the default.
 UNBUILT = frozenset(
     {
-        "manifest.schedule",
         "manifest.seal",
-        "manifest.notify",
         "source.capture: browser",
         "source.capture: media",
         "source.linked",
@@ -348,6 +352,46 @@ DEPOSIT = Block(
 )
 DEPOSITS = Table(key=identifier, value=DEPOSIT, wanted="deposits by their names")
 
+SCHEDULE = Block(
+    name="schedule",
+    fields={
+        "every": Field(
+            Text(parse=timing.every, wanted="a duration", form=_form(DURATION)),
+            "a span from the first run on: 7d",
+        ),
+        "cron": Field(
+            Text(parse=timing.cron, form=_form(timing.FORM)),
+            "minute hour day month weekday, as in cron: 17 3 * * 1",
+        ),
+        "timezone": Field(
+            Text(parse=timing.timezone, form=_form(timing.ZONE)),
+            "where cron's hours are read",
+            "UTC",
+        ),
+        "jitter": Field(
+            Text(parse=timing.jitter, wanted="a duration", form=_form(DURATION)),
+            "at most so much later, the same each time",
+            "0s",
+        ),
+        "keep": Field(
+            _choice(Keep), "of what did not change: no bag, or all", "changed"
+        ),
+    },
+)
+
+RECIPIENT = Block(
+    name="recipient",
+    required=("url",),
+    make=Recipient,
+    fields={
+        "on": Field(Many(of=_choice(Occasion), least=1), "of what they are told"),
+        "url": Field(
+            Text(parse=addressee, form=_form(f"({ADDRESSEE})")),
+            "env:NAME or file:PATH of an address, or mailto:me@example.org",
+        ),
+    },
+)
+
 MANIFEST = Block(
     name="manifest",
     required=("version", "id", "sources"),
@@ -371,11 +415,11 @@ MANIFEST = Block(
             Table(key=identifier, value=CLAIM, wanted="claims by their ids"),
             "what the document says, and which source carries it",
         ),
-        "schedule": Field(PROSE, "when to run again"),
+        "schedule": Field(SCHEDULE, "when to run again"),
         "seal": Field(PROSE, "timestamp authorities"),
         "package": Field(PACKAGE, "how bags are made"),
         "deposit": Field(DEPOSITS, "where copies go"),
-        "notify": Field(PROSE, "whom to tell"),
+        "notify": Field(Many(of=RECIPIENT), "whom to tell, and of what"),
     },
 )
 

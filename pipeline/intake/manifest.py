@@ -18,6 +18,7 @@ from msgspec.structs import fields, replace
 from pipeline.disk import regular
 from pipeline.errors import UsageError
 from pipeline.fixity import digest_of
+from pipeline.intake import timing
 from pipeline.intake.contract import DEPOSITS, MANIFEST, schema
 from pipeline.intake.handover import complaints, variables
 from pipeline.intake.notation import (
@@ -49,6 +50,7 @@ from pipeline.model import (
     Manifest,
     Operator,
     Package,
+    Schedule,
     Severity,
     Source,
 )
@@ -175,6 +177,7 @@ def _afterthoughts(draft: _Draft, references: list[Reference]) -> Iterator[Flaw]
     yield from _silent_contact(draft)
     yield from _absent_file(draft)
     yield from _unfit_deposits(draft.values.get("deposit", ()))
+    yield from _unfit_schedule(draft)
 
 
 def _lost_references(draft: _Draft, references: list[Reference]) -> Iterator[Flaw]:
@@ -300,6 +303,19 @@ def _unfit_deposits(entries: tuple[Entry, ...]) -> Iterator[Flaw]:
             )
 
 
+def _unfit_schedule(draft: _Draft) -> Iterator[Flaw]:
+    values, written = draft.values.get("schedule"), draft.node("schedule")
+    if values is None or written is None:
+        return
+    for name, message, hint in timing.complaints(values):
+        span = (draft.node("schedule", name) or written).span
+        yield Flaw(span=span, path=("schedule", name), message=message, hint=hint)
+    if not any(draft.node("schedule", name) for name in ("every", "cron")):
+        message = "it says neither how often nor when"
+        hint = "write every: 7d, or cron: 17 3 * * 1"
+        yield Flaw(span=written.span, path=("schedule",), message=message, hint=hint)
+
+
 def deposits_of(text: str, base: Path) -> tuple[Deposit, ...]:
     """Read deposits that stand in a configuration, told as one JSON object.
 
@@ -360,6 +376,17 @@ def _unset_variables(draft: _Draft, environ: Lookup[str, str]) -> Iterator[Flaw]
                     hint="set it before the run, or the deposit fails",
                     severity=Severity.WARNING,
                 )
+    for n, one in enumerate(draft.values.get("notify", ())):
+        name = one.url.removeprefix("env:")
+        node = draft.node("notify")
+        if node is not None and name != one.url and name not in environ:
+            yield Flaw(
+                span=node.span,
+                path=("notify", str(n)),
+                message=f"the variable {shown(name)} is not set",
+                hint="set it before the run, or nobody is told",
+                severity=Severity.WARNING,
+            )
 
 
 def _told(secret: Secret) -> Flaw:
@@ -393,6 +420,8 @@ def _manifest(draft: _Draft) -> Manifest:
         ),
         package=Package(**values.get("package", {})),
         deposits=_deposits(values.get("deposit", ()), draft.path.absolute().parent),
+        schedule=Schedule(**values["schedule"]) if "schedule" in values else None,
+        notify=values.get("notify", ()),
     )
 
 
