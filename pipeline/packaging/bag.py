@@ -24,6 +24,7 @@ from pipeline.packaging import tagfiles
 from pipeline.packaging.copying import Note, copy_payload, make_folder
 from pipeline.packaging.encoding import Recoder, lines
 from pipeline.packaging.names import plain, show, twins, unsafe
+from pipeline.packaging.tree import Folder, Tree
 from pipeline.packaging.walk import (
     Kind,
     chunks,
@@ -244,14 +245,14 @@ def read(path: Path) -> Bag:
     no bag, naming it.
     """
     with _bag(path) as root:
-        _declared(path, root)
+        _declared(path, Folder(root))
         manifests = (tagfiles.parse_manifest_name(name) for name in names(root))
         seals = tuple(
             _digest_tag_file(root, one)
             for one in manifests
             if one and one.is_tag and one.algorithm in tagfiles.HASHES
         )
-        files, size = _extent(root, _info(path, root))
+        files, size = _extent(root, _info(path, Folder(root)))
     return Bag(
         id=path.absolute().name, path=path, tagmanifests=seals, files=files, size=size
     )
@@ -260,14 +261,22 @@ def read(path: Path) -> Bag:
 def info(path: Path) -> tagfiles.Tags:
     """Return the metadata of a bag, in order. Raises FixityError."""
     with _bag(path) as root:
-        return _info(path, root)
+        return _info(path, Folder(root))
+
+
+def info_in(path: Path, tree: Tree) -> tagfiles.Tags:
+    """Return the metadata of a bag that is open, in order. Raises FixityError."""
+    try:
+        return _info(path, tree)
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def payload_digests(path: Path, algorithm: str) -> Mapping[str, Digest]:
     """Return what one payload manifest lists, by path. Raises FixityError."""
     name = f"manifest-{algorithm}.txt"
     with _bag(path) as root:
-        codec = _declared(path, root).codec
+        codec = _declared(path, Folder(root)).codec
         with file_beneath(root, name.encode()) as descriptor:
             listed = lines(Recoder(codec).recode(chunks(descriptor)))
             return dict(_entries(path, name, algorithm, listed))
@@ -294,27 +303,31 @@ def _bag(path: Path) -> Iterator[int]:
         with opened(path) as root:
             yield root
     except OSError as error:
-        raise FixityError(
-            f"{path}: expected a bag with its tag files, found {reason(error)}"
-            f" at {show(os.fsencode(error.filename or path))}; verify it"
-        ) from error
+        raise _unreadable(path, error) from error
 
 
-def _declared(path: Path, root: int) -> tagfiles.Declaration:
-    with file_beneath(root, b"bagit.txt") as descriptor:
-        declared, problems = tagfiles.parse_declaration(os.read(descriptor, PIECE))
+def _unreadable(path: Path, error: OSError) -> FixityError:
+    return FixityError(
+        f"{path}: expected a bag with its tag files, found {reason(error)}"
+        f" at {show(os.fsencode(error.filename or path))}; verify it"
+    )
+
+
+def _declared(path: Path, tree: Tree) -> tagfiles.Declaration:
+    data = b"".join(tree.pieces(b"bagit.txt", most=PIECE))
+    declared, problems = tagfiles.parse_declaration(data)
     if any(one.severity is Severity.ERROR for one in problems):
         raise FixityError(f"{path}: bagit.txt: {problems[0].message}; verify the bag")
     return declared
 
 
-def _info(path: Path, root: int) -> tagfiles.Tags:
-    declared = _declared(path, root)
+def _info(path: Path, tree: Tree) -> tagfiles.Tags:
+    declared = _declared(path, tree)
     try:
-        with file_beneath(root, declared.info_file.encode()) as descriptor:
-            pieces = chunks(descriptor, most=tagfiles.LARGEST_INFO)
-            listed = lines(Recoder(declared.codec).recode(pieces))
-            return tagfiles.parse_info(listed, strict=declared.is_strict)[0]
+        name = declared.info_file.encode()
+        pieces = tree.pieces(name, most=tagfiles.LARGEST_INFO)
+        listed = lines(Recoder(declared.codec).recode(pieces))
+        return tagfiles.parse_info(listed, strict=declared.is_strict)[0]
     except FileNotFoundError:  # RFC 8493 2.2.2: it is optional
         return ()
 

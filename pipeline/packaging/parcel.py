@@ -47,6 +47,7 @@ KEPT_IN_MEMORY = 1 << 23  # bytes of tag files; what is beyond is read again at 
 
 
 Copy = Callable[[Member], Pieces]
+Keeps = Callable[[bytes], bool]  # asked of a path from the bag's folder down
 
 
 class Form(StrEnum):
@@ -199,13 +200,19 @@ def _outline(entry: Entry | None) -> tuple[bytes, Kind, int] | None:
 
 @contextmanager
 def looked_into(
-    path: Path, *, limits: Limits | None = None, twins: bool = True, deep: bool = False
+    path: Path,
+    *,
+    limits: Limits | None = None,
+    twins: bool = True,
+    deep: bool = False,
+    keeps: Keeps = lambda _: False,
 ) -> Iterator[Parcel]:
     """Judge an archive file, or a folder, as a whole and open it to be read.
 
-    With ``deep`` one damaged member rejects the whole. Without ``twins``, names that
-    are one name on other systems do. Raises RejectedError, and UsageError or
-    StorageError where the path cannot be read at all.
+    Small files that ``keeps`` names are kept in memory, as tag files are, so that they
+    need no reading of their own. With ``deep`` one damaged member rejects the whole.
+    Without ``twins``, names that are one name on other systems do. Raises
+    RejectedError, and UsageError or StorageError where the path cannot be read at all.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
@@ -219,7 +226,7 @@ def looked_into(
             form, members = _opened(path, descriptor)
             packed = os.fstat(descriptor).st_size if form else 0
             judge = Judge(limits or Limits(), packed=packed, twins=twins)
-            reading = _Reading(judge, deep=deep and form is Form.ZIP)
+            reading = _Reading(judge, deep=deep and form is Form.ZIP, keeps=keeps)
             reading.read(members())
         if judge.findings:
             raise RejectedError(path, tuple(judge.findings))
@@ -242,10 +249,11 @@ def told(path: Path) -> Iterator[None]:
 class _Reading:
     """The first reading of a parcel: every member judged, small tag files kept."""
 
-    def __init__(self, judge: Judge, *, deep: bool) -> None:
+    def __init__(self, judge: Judge, *, deep: bool, keeps: Keeps) -> None:
         self.entries: list[Entry] = []
         self.kept: dict[bytes, bytes] = {}
         self._judge = judge
+        self._keeps = keeps
         self._deep = deep  # only zip has members that can be damaged one by one
         self._room = KEPT_IN_MEMORY
 
@@ -262,7 +270,8 @@ class _Reading:
     def _take(self, entry: Entry, one: Member) -> None:
         path = entry.path.partition(b"/")[2]
         try:
-            if not path.startswith(b"data/") and entry.size <= self._room:
+            is_small = entry.size <= self._room
+            if is_small and (not path.startswith(b"data/") or self._keeps(path)):
                 self.kept[path] = b"".join(one.pieces())
                 self._room -= entry.size
             elif self._deep:

@@ -26,6 +26,8 @@ from pipeline.model import Digest, Finding, Severity
 from pipeline.packaging import bag as bags
 from pipeline.packaging.label import SIGNER
 from pipeline.packaging.tagfiles import tagged
+from pipeline.packaging.tree import Folder, Tree
+from pipeline.packaging.walk import names, opened, reason
 from pipeline.sealing import (
     bracket,
     expiry,
@@ -64,8 +66,40 @@ def judge(
     ``authorities`` are those whose roots are pinned here. ``logged`` holds what the
     custody log says was added, by file name with its sha256.
     """
-    held = shelf.read(path)
-    judgement = _Judgement(held, {one.name: one for one in authorities}, now)
+    try:
+        with opened(path) as root:
+            return judge_in(
+                path,
+                Folder(root),
+                names(root),
+                authorities=authorities,
+                now=now,
+                demand=demand,
+                logged=logged,
+            )
+    except OSError as error:
+        raise FixityError(
+            f"{path}: expected a bag with its seals, found {reason(error)}"
+        ) from error
+
+
+def judge_in(
+    path: Path,
+    tree: Tree,
+    top: Iterable[str],
+    *,
+    authorities: Sequence[Authority] = (),
+    now: datetime,
+    demand: Demand | None = None,
+    logged: Mapping[str, Digest] | None = None,
+) -> Assurance:
+    """Judge every seal of a bag that is open, be it in a folder or in one file.
+
+    ``top`` are the names at its top.
+    """
+    held = shelf.read_in(path, tree, top)
+    trusted = {one.name: one for one in authorities}
+    judgement = _Judgement(held, tree, trusted, now)
     return judgement.concluded(demand or Demand(), logged or {})
 
 
@@ -73,6 +107,7 @@ class _Judgement(Struct):
     """A bag's seals while they are being judged."""
 
     held: Shelf
+    tree: Tree
     trusted: Mapping[str, Authority]
     now: datetime
     findings: list[Finding] = field(default_factory=list)
@@ -143,7 +178,7 @@ class _Judgement(Struct):
     def _require_announced(self, seals: Sequence[Judged]) -> None:
         """Hold the seals against the signer that the bag's own metadata announces."""
         try:
-            told = tagged(bags.info(self.held.path), SIGNER)
+            told = tagged(bags.info_in(self.held.path, self.tree), SIGNER)
         except FixityError:  # validate has more to say about it
             return
         for one in told:
@@ -207,7 +242,9 @@ class _Judgement(Struct):
         """Hold the bag against the list of digests that came with a renewal."""
         try:
             listed = self.held.files[listing]
-            for path, how in migration.differences(self.held.path, number, listed):
+            for path, how in migration.differences(
+                self.held.path, self.tree, number, listed
+            ):
                 self.say("seal-digest", path, f"{listing}: it {how}")
         except FixityError as error:
             self.say("seal-digest", listing, str(error))
@@ -295,7 +332,7 @@ class _Judgement(Struct):
     def _begun(self, said: Statement, proofs: Sequence[Proof]) -> tuple[Proof, ...]:
         """Judge the timestamps of the plan, which the seal covers."""
         found = bracket.judge(
-            self.held.path,
+            self.tree,
             said,
             trusted=self.trusted,
             now=self.now,

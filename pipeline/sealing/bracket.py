@@ -10,14 +10,14 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from pipeline.clock import stamp
 from pipeline.fixity import digest_of
-from pipeline.packaging.walk import chunks, file_beneath, opened, reason
+from pipeline.packaging.tree import Tree
+from pipeline.packaging.walk import reason
 from pipeline.sealing import token
 from pipeline.sealing.statement import Statement
 from pipeline.sealing.token import Authority, Proof, Token
@@ -37,7 +37,7 @@ class Flaw(Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    path: Path,
+    tree: Tree,
     said: Statement,
     *,
     trusted: Mapping[str, Authority],
@@ -51,32 +51,32 @@ def judge(
     """
     try:
         listed = _listed(said)
-        data = _content(path, COMMITMENT) if listed else b""
-        if listed and (flaw := _unplanned(path, said, data, listed.values())):
+        data = _content(tree, COMMITMENT) if listed else b""
+        if listed and (flaw := _unplanned(tree, said, data, listed.values())):
             yield flaw
     except ValueError as error:
         yield Flaw(path=COMMITMENT, message=str(error))
         return
     for name, digest in listed.items():
         try:
-            if one := _token(path, name, digest, data, trusted):
+            if one := _token(tree, name, digest, data, trusted):
                 yield Proof(token=one, basis=_basis(one.expires, now, sealed_by))
         except ValueError as error:
             yield Flaw(path=f"{FOLDER}/plan.{name}.tsr", message=str(error))
 
 
 def _unplanned(
-    path: Path, said: Statement, data: bytes, digests: Iterable[str]
+    tree: Tree, said: Statement, data: bytes, digests: Iterable[str]
 ) -> Flaw | None:
     """Say where plan and WARC are not those that were stamped. Raises ValueError."""
     if str(digest_of(data)) != said.facts.get("plan"):
         return Flaw(path=COMMITMENT, message="it is not the plan that the seal names")
-    if not (path / WARC).exists():
+    if not _stands(tree, WARC):
         return None
     # The WARC begins with what nobody could know before the plan was stamped.
     first = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
-        info = first.decompress(_content(path, WARC, most=INFO), INFO)
+        info = first.decompress(_content(tree, WARC, most=INFO), INFO)
     except zlib.error as error:
         raise ValueError(f"{WARC} cannot be read: {error}") from error
     if all(digest.encode() in info for digest in digests):
@@ -86,18 +86,18 @@ def _unplanned(
 
 
 def _token(
-    path: Path, name: str, digest: str, data: bytes, trusted: Mapping[str, Authority]
+    tree: Tree, name: str, digest: str, data: bytes, trusted: Mapping[str, Authority]
 ) -> Token | None:
     """Judge one token; None where its authority has no roots here.
 
     Raises ValueError.
     """
-    answer = _content(path, f"{FOLDER}/plan.{name}.tsr")
+    answer = _content(tree, f"{FOLDER}/plan.{name}.tsr")
     if digest_of(answer).hex != digest:
         raise ValueError("it is not the timestamp that the seal names")
     if name not in trusted:
         return None
-    asked = _content(path, f"{FOLDER}/plan.{name}.tsq")
+    asked = _content(tree, f"{FOLDER}/plan.{name}.tsq")
     return token.judge(answer, data, asked=asked, authority=trusted[name])
 
 
@@ -125,10 +125,20 @@ def _basis(expires: datetime, now: datetime, sealed_by: datetime | None) -> str:
     )
 
 
-def _content(bag: Path, name: str, most: int = LARGEST) -> bytes:
+def _stands(tree: Tree, name: str) -> bool:
+    """Tell whether a file stands in a bag, though it can't be read."""
     try:
-        with opened(bag) as root, file_beneath(root, os.fsencode(name)) as file:
-            return b"".join(chunks(file, most=most))
+        next(iter(tree.pieces(os.fsencode(name), most=1)), b"")
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _content(tree: Tree, name: str, most: int = LARGEST) -> bytes:
+    try:
+        return b"".join(tree.pieces(os.fsencode(name), most=most))
     except (OSError, ValueError) as error:
         why = reason(error) if isinstance(error, OSError) else str(error)
         raise ValueError(f"cannot be read: {why}") from error

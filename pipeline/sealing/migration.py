@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import FixityError
-from pipeline.packaging.hashing import Job, digest_files
-from pipeline.packaging.walk import Entry, Kind, opened, reason, walk
+from pipeline.packaging.hashing import Job
+from pipeline.packaging.tree import Folder, Tree
+from pipeline.packaging.walk import Entry, Kind, opened, reason
 from pipeline.sealing.shelf import NAME
 
 ALGORITHM = "blake2b"
@@ -25,14 +26,18 @@ def listing(bag: Path, number: int) -> bytes:
     """
     try:
         with opened(bag) as root:
-            entries = sorted(one for one in walk(root) if _is_listed(one, number))
-            jobs = [
-                Job(row=row, path=one.path, size=one.size, hashes=(ALGORITHM,))
-                for row, one in enumerate(entries)
-            ]
-            done = {one.row: one for one in digest_files(root, jobs, ())}
+            return _listing(bag, Folder(root), number)
     except OSError as error:
         raise FixityError(f"{bag}: {reason(error)}; verify the bag") from error
+
+
+def _listing(bag: Path, tree: Tree, number: int) -> bytes:
+    entries = sorted(one for one in tree.entries() if _is_listed(one, number))
+    jobs = [
+        Job(row=row, path=one.path, size=one.size, hashes=(ALGORITHM,))
+        for row, one in enumerate(entries)
+    ]
+    done = {one.row: one for one in tree.digests(jobs, ())}
     lines = []
     for row, one in enumerate(entries):
         if done[row].failure or b"\n" in one.path:
@@ -50,12 +55,17 @@ def _is_listed(one: Entry, number: int) -> bool:
     return found is None or int(found[1]) < number
 
 
-def differences(bag: Path, number: int, listed: bytes) -> Iterator[tuple[str, str]]:
-    """Yield each path where a bag is not what its list says, and how.
+def differences(
+    bag: Path, tree: Tree, number: int, listed: bytes
+) -> Iterator[tuple[str, str]]:
+    """Yield each path where a bag that is open is not what its list says, and how.
 
     Raises FixityError for what can't be read.
     """
-    old, new = _lines(listed), _lines(listing(bag, number))
+    try:
+        old, new = _lines(listed), _lines(_listing(bag, tree, number))
+    except OSError as error:
+        raise FixityError(f"{bag}: {reason(error)}; verify the bag") from error
     for path in sorted(old.keys() | new.keys()):
         if path not in new:
             yield os.fsdecode(path), "is listed and gone"

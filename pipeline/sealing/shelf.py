@@ -19,7 +19,8 @@ from msgspec import Struct
 from pipeline.errors import FixityError, StorageError
 from pipeline.fixity import create
 from pipeline.packaging import tagfiles
-from pipeline.packaging.walk import chunks, file_beneath, names, opened, reason
+from pipeline.packaging.tree import Folder, Tree
+from pipeline.packaging.walk import names, opened, reason
 from pipeline.sealing.statement import Subject
 
 NAME = re.compile(r"seal-(\d{4})\.(.+)")
@@ -57,29 +58,34 @@ def name_of(number: int, rest: str) -> str:
 
 def read(path: Path) -> Shelf:
     """Read the seal files of a bag. Raises FixityError where there is no folder."""
-    files: dict[str, bytes] = {}
-    unreadable: dict[str, str] = {}
-    tagmanifests: list[Subject] = []
     try:
         with opened(path) as root:
-            for name in names(root):
-                manifest = tagfiles.parse_manifest_name(name)
-                is_seal = NAME.fullmatch(name) and not name.endswith(WAITING)
-                if not is_seal and not (manifest and manifest.is_tag):
-                    continue
-                try:
-                    data = _content(root, name)
-                except OSError as error:
-                    unreadable[name] = reason(error)
-                    continue
-                if is_seal:
-                    files[name] = data
-                else:
-                    tagmanifests.append(Subject.of(name, data))
+            return read_in(path, Folder(root), names(root))
     except OSError as error:
         raise FixityError(
             f"{path}: expected a bag with its seals, found {reason(error)}"
         ) from error
+
+
+def read_in(path: Path, tree: Tree, top: Iterable[str]) -> Shelf:
+    """Read the seal files of a bag that is open; ``top`` are the names at its top."""
+    files: dict[str, bytes] = {}
+    unreadable: dict[str, str] = {}
+    tagmanifests: list[Subject] = []
+    for name in top:
+        manifest = tagfiles.parse_manifest_name(name)
+        is_seal = NAME.fullmatch(name) and not name.endswith(WAITING)
+        if not is_seal and not (manifest and manifest.is_tag):
+            continue
+        try:
+            data = _content(tree, name)
+        except OSError as error:
+            unreadable[name] = reason(error)
+            continue
+        if is_seal:
+            files[name] = data
+        else:
+            tagmanifests.append(Subject.of(name, data))
     return Shelf(
         path=path,
         tagmanifests=tuple(tagmanifests),
@@ -88,10 +94,9 @@ def read(path: Path) -> Shelf:
     )
 
 
-def _content(root: int, name: str) -> bytes:
+def _content(tree: Tree, name: str) -> bytes:
     most = LARGEST if name.endswith((".json", ".txt")) else LARGEST_SMALL
-    with file_beneath(root, os.fsencode(name)) as descriptor:
-        data = b"".join(chunks(descriptor, most=most + 1))
+    data = b"".join(tree.pieces(os.fsencode(name), most=most + 1))
     if len(data) > most:
         raise OSError(0, f"more than {most} bytes")
     return data
