@@ -6,6 +6,7 @@ digest, so that whatever is taken away again is missed. ``Judge`` adds to what
 in the configuration, and beside the log of the archive that keeps the bag.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -21,12 +22,15 @@ from pipeline.holdings.room import OWN
 from pipeline.holdings.store import Store
 from pipeline.holdings.verify import archive_of
 from pipeline.model import Digest, Finding, Severity
+from pipeline.packaging.members import RejectedError
+from pipeline.packaging.parcel import Parcel, looked_into
 from pipeline.packaging.validate import Report
-from pipeline.sealing import assurance, expiry, shelf
+from pipeline.packaging.walk import Kind
+from pipeline.sealing import assurance, bracket, expiry, shelf
 from pipeline.sealing.seal import Seal
 from pipeline.sealing.statement import Statement, parse
 from pipeline.sealing.token import Authority
-from pipeline.sealing.worth import Assurance, Demand, finding
+from pipeline.sealing.worth import Assurance, Demand
 
 SOFTWARE = f"Muniment {__version__}"
 
@@ -128,7 +132,7 @@ class Judge(Struct, kw_only=True):
     def of(self, report: Report) -> tuple[Report, Assurance | None]:
         """Add to a report what is wrong with the seals of the bag."""
         if not report.path.is_dir():
-            return self._in_one_file(report), None
+            return self._in_one_file(report)
         found = assurance.judge(
             report.path,
             authorities=self.authorities,
@@ -138,11 +142,23 @@ class Judge(Struct, kw_only=True):
         )
         return _with(report, found.findings), found
 
-    def _in_one_file(self, report: Report) -> Report:
-        if self.demand == Demand():
-            return report
-        message = "the seals of a bag in one file are not judged; unpack it first"
-        return _with(report, (finding("seal-missing", "", message),))
+    def _in_one_file(self, report: Report) -> tuple[Report, Assurance | None]:
+        """Judge the seals of a bag in one file, which is not unpacked."""
+        try:
+            with looked_into(report.path, keeps=is_of_the_plan) as parcel:
+                found = assurance.judge_in(
+                    report.path,
+                    parcel,
+                    top_of(parcel),
+                    authorities=self.authorities,
+                    now=self.now,
+                    demand=self.demand,
+                )
+        except RejectedError:  # the report says why
+            return report, None
+        if not found.seals and not found.findings:
+            return report, None  # nobody said that there should be any
+        return _with(report, found.findings), found
 
     def _logged(self, bag: Path) -> dict[str, Digest]:
         root = archive_of(bag)
@@ -154,6 +170,17 @@ class Judge(Struct, kw_only=True):
             except FixityError:  # what is wrong with the log, others tell
                 self._logs[root] = {}
         return self._logs[root].get(bag.relative_to(root).as_posix(), {})
+
+
+def is_of_the_plan(path: bytes) -> bool:
+    """Tell which small files of the payload the seals of a bag are judged by."""
+    return path.startswith(f"{bracket.FOLDER}/".encode())
+
+
+def top_of(parcel: Parcel) -> tuple[str, ...]:
+    """Name the files at the top of a bag, in order."""
+    found = (one.path for one in parcel.entries() if one.kind is Kind.FILE)
+    return tuple(sorted(os.fsdecode(path) for path in found if b"/" not in path))
 
 
 def _with(report: Report, found: tuple[Finding, ...]) -> Report:

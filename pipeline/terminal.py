@@ -352,6 +352,8 @@ def received(one: "Received | Refused") -> None:
     word = "kept" if one.is_kept else "SET ASIDE"
     say(line(f"{word}: {one.file} as {one.path} ({held})"))
     findings(one.report.findings)
+    if one.seals is not None:
+        say(f"    {line(one.seals.sentence())}")
 
 
 def opinions(report: "Report", told: "Sequence[Opinion]") -> None:

@@ -376,3 +376,19 @@ def test_a_key_that_ends_is_said_when_it_signs(desk):
     assert "the certificate of CN=A. N. ends" in err
     status, _, err = desk.says("seal", "--renew", str(desk.bag()))
     assert (status, err.count("muniment keys init")) == (0, 1)
+
+
+def test_a_bag_in_one_file_is_judged_and_received_with_its_seals(desk):
+    desk.run()
+    name = desk.bag().name
+    assert desk.says("export", name, "--to", "tar.gz", "one.tar.gz")[0] == 0
+    demands = ("--require-seal", "--require-timestamps", "2")
+    status, out, _ = desk.says("verify", "one.tar.gz", *demands)
+    assert status == 0
+    assert "existed by the word of one at" in out
+    assert "not before" in out  # the plan's timestamps hold too
+    status, out, _ = desk.says("--archive", "elsewhere", "receive", "one.tar.gz")
+    assert status == 0
+    assert "existed by the word of one at" in out
+    status, told = desk.json("--archive", "third", "receive", "one.tar.gz")
+    assert [one["authority"] for one in told["received"][0]["seals"][0]["times"]] == ["one", "two"]  # fmt: skip

@@ -203,7 +203,11 @@ def receive(session: Session, files: tuple[str, ...], job: str | None) -> Exit:
     exits: set[Exit] = set()
     with closing(session.store()) as store:
         for one in reception.receive_all(
-            places, store=store, clock=SystemClock(), job=job or reception.JOB
+            places,
+            store=store,
+            clock=SystemClock(),
+            job=job or reception.JOB,
+            judge=evidence.assay(session),
         ):
             exits.add(one.exit)
             told.append(reception.received_json(one))

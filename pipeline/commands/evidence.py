@@ -274,8 +274,19 @@ def assurance_of(session: Session, bag: Path) -> "Assurance":
     return assurance.judge(bag, authorities=known, now=SystemClock().now())
 
 
+def assay(session: Session) -> "Callable[[Path], Assurance | None]":
+    """Judge the seals of bags where they have any, or say that they should."""
+
+    def judged(bag: Path) -> "Assurance | None":
+        return assurance_of(session, bag) if is_sealed(bag) else None
+
+    return judged
+
+
 def is_sealed(bag: Path) -> bool:
-    """Tell quickly whether a bag has seals, or says that it should."""
+    """Tell quickly whether a bag may have seals: one in a file may."""
+    if bag.is_file():
+        return True
     try:
         label = (bag / "bag-info.txt").read_bytes()
     except OSError:

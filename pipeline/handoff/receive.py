@@ -10,12 +10,14 @@ folder, is not touched.
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline.clock import Clock
 from pipeline.disk import sync_tree
@@ -35,11 +37,17 @@ from pipeline.packaging.rules import Verdicts
 from pipeline.packaging.validate import Report, check, concluded, report_json
 from pipeline.packaging.walk import Kind, closed
 
+if TYPE_CHECKING:  # whoever judges brings it along: it loads cryptography
+    from pipeline.sealing.worth import Assurance
+
 JOB = "received"
 FINDINGS = "findings.json"
 MOST_FINDINGS = 10_000
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+Assay = Callable[[Path], "Assurance | None"]  # what the seals of a bag are worth
 
 
 class AlreadyKeptError(UsageError):
@@ -56,6 +64,7 @@ class Received(Struct, frozen=True, kw_only=True):
     path: Path  # the bag where it is kept, or its folder in quarantine
     is_kept: bool
     report: Report
+    seals: "Assurance | None" = None  # None where nobody judged, or there are none
     digest: Digest | None = None  # sha256 of the file as it came; a folder has none
     notes: tuple[str, ...] = field(default=())  # what else was mended on the way
 
@@ -84,11 +93,13 @@ def receive(
     clock: Clock,
     job: str = JOB,
     limits: Limits | None = None,
+    judge: Assay | None = None,
 ) -> Received:
     """Take in a serialised bag, or a bag in a folder, under the archive's lock.
 
     Raises RejectedError for a file that is not to be unpacked, AlreadyKeptError naming
     where the bag stands, LockedError, StorageError; then nothing is left in staging.
+    What ``judge`` finds wrong with the seals sets a bag aside, as any fault does.
     """
     _require_apart(file, store)
     with looked_into(file, limits=limits, twins=False, deep=True) as parcel:
@@ -96,13 +107,23 @@ def receive(
         with store.lock(f"receive {show(os.fsencode(file.name))}"):
             notes = store.recover()
             one = _Reception(
-                parcel=parcel, store=store, clock=clock, job=job, digest=digest
+                parcel=parcel,
+                store=store,
+                clock=clock,
+                job=job,
+                digest=digest,
+                judge=judge,
             )
             return one.carry_out(notes)
 
 
 def receive_all(
-    files: Iterable[Path], *, store: Store, clock: Clock, job: str = JOB
+    files: Iterable[Path],
+    *,
+    store: Store,
+    clock: Clock,
+    job: str = JOB,
+    judge: Assay | None = None,
 ) -> Iterator[Received | Refused]:
     """Take in one bag after the other; one that is refused stops no other.
 
@@ -110,7 +131,7 @@ def receive_all(
     """
     for file in files:
         try:
-            yield receive(file, store=store, clock=clock, job=job)
+            yield receive(file, store=store, clock=clock, job=job, judge=judge)
         except (RejectedError, AlreadyKeptError) as error:
             yield Refused(file=file, error=error)
 
@@ -132,6 +153,7 @@ def received_json(received: Received | Refused) -> dict[str, object]:
         "kept": received.is_kept,
         "digest": str(received.digest) if received.digest else None,
         "report": report_json(received.report),
+        "seals": received.seals.told() if received.seals else [],
     }
 
 
@@ -148,6 +170,7 @@ class _Reception(Struct, frozen=True, kw_only=True):
     clock: Clock
     job: str
     digest: Digest | None
+    judge: Assay | None = None
 
     @property
     def bag(self) -> str:
@@ -163,7 +186,14 @@ class _Reception(Struct, frozen=True, kw_only=True):
             shell = self.store.stage(self.bag)
             undo.callback(shutil.rmtree, shell, ignore_errors=True)
             report = self._unpacked(shell / self.bag)
+            seals = self.judge(shell / self.bag) if self.judge else None
             undo.pop_all()
+        if seals is not None:
+            report = replace(
+                report,
+                ok=report.ok and seals.ok,
+                findings=(*seals.findings, *report.findings),
+            )
         keep = self._kept if report.ok else self._set_aside
         path = keep(shell, now, report)
         return Received(
@@ -172,6 +202,7 @@ class _Reception(Struct, frozen=True, kw_only=True):
             path=path,
             is_kept=report.ok,
             report=report,
+            seals=seals,
             digest=self.digest,
             notes=(*notes, *self.store.notes),
         )
