@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pipeline.handoff.consignment import Consignment, Layout
 from pipeline.handoff.copies import Copies
 from pipeline.handoff.targets.folder import Folder
-from pipeline.handoff.wrapping import Verified
+from pipeline.handoff.wrapping import Retried, Verified
 from pipeline.packaging import bag as bags
 
 NONCE = "0123456789abcdef0123456789abcdef"
@@ -142,3 +142,37 @@ class Watched:
 
 class CutError(Exception):
     """What ends a transfer in its middle, as a power cut would."""
+
+
+def s3(tmp_path: Path, moto: Any, layout: Layout = Layout.TREE) -> Bench:
+    import buckets
+
+    from pipeline.handoff.targets.s3 import S3
+
+    bucket = buckets.safe(f"{tmp_path.name}-{layout}")
+    client = moto.bucket(bucket)
+    clock = Clock()
+    target = Copies(
+        name="vault",
+        kind="s3",
+        place=Verified(Retried(S3(moto.server(bucket), clock=clock), clock)),
+        layout=layout,
+        clock=clock,
+    )
+
+    def held():
+        found = buckets.keys(client, bucket)
+        return {k.removeprefix("toll/"): buckets.body(client, bucket, k) for k in found}
+
+    def put(path, data):
+        client.put_object(Bucket=bucket, Key=f"toll/{path}", Body=data)
+
+    def spoil(path):
+        data = bytearray(buckets.body(client, bucket, f"toll/{path}"))
+        data[len(data) // 2] ^= 1
+        put(path, bytes(data))
+
+    def lose(path):
+        client.delete_object(Bucket=bucket, Key=f"toll/{path}")
+
+    return Bench(target=target, held=held, put=put, spoil=spoil, lose=lose)

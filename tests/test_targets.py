@@ -16,14 +16,28 @@ from pipeline.model import Consigned
 from pipeline.packaging.validate import validate
 
 TARGETS = {
-    "folder, tree": lambda tmp: depositing.folder(tmp, Layout.TREE),
-    "folder, tar": lambda tmp: depositing.folder(tmp, Layout.TAR),
+    "folder, tree": lambda tmp, _: depositing.folder(tmp, Layout.TREE),
+    "folder, tar": lambda tmp, _: depositing.folder(tmp, Layout.TAR),
+    "s3, tree": lambda tmp, get: depositing.s3(tmp, get("moto"), Layout.TREE),
+    "s3, tar": lambda tmp, get: depositing.s3(tmp, get("moto"), Layout.TAR),
 }
+
+
+@pytest.fixture(scope="module")
+def moto():
+    """An S3 server in a process of its own."""
+    pytest.importorskip("moto", reason="pip install 'muniment[test]'")
+    pytest.importorskip("boto3", reason="pip install 'muniment[s3]'")
+    import buckets
+
+    server = buckets.Moto()
+    yield server
+    server.close()
 
 
 @pytest.fixture(params=TARGETS)
 def bench(request, tmp_path):
-    one = TARGETS[request.param](tmp_path)
+    one = TARGETS[request.param](tmp_path, request.getfixturevalue)
     promise = request.function.__name__
     if promise in one.exempt:
         pytest.skip(one.exempt[promise])

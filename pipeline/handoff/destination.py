@@ -196,7 +196,23 @@ def _folder(told: Deposit, _: Credentials, clock: Clock, __: Path) -> Target:
     return _copies(told, Folder(path_of(told, told.url)), clock)
 
 
-_MAKERS: Mapping[Party, Maker] = {Party.FOLDER: _folder}
+def _s3(told: Deposit, keys: Credentials, clock: Clock, _: Path) -> Target:
+    from pipeline.handoff.targets.s3 import S3, Server  # noqa: PLC0415 - likewise
+
+    access, secret = keys.pair()
+    bucket, _slash, prefix = told.url.removeprefix("s3://").partition("/")
+    server = Server(
+        bucket=bucket,
+        prefix=f"{prefix.strip('/')}/" if prefix.strip("/") else "",
+        endpoint=told.endpoint,
+        region=told.region,
+        access=access,
+        secret=secret,
+    )
+    return _copies(told, S3(server, clock=clock, retain=told.retain), clock)
+
+
+_MAKERS: Mapping[Party, Maker] = {Party.FOLDER: _folder, Party.S3: _s3}
 
 
 class Discreet(Struct, frozen=True, kw_only=True):
