@@ -1258,7 +1258,18 @@ def test_a_bag_is_proven_by_its_path_or_its_name(says, held):
     accession, sealed = told["entries"]
     assert accession["line"] in log_lines(held).read_text()
     assert "seal-0001.json.p7s" in sealed["line"]
+    assert says("log", "prove", "case/page").json == told
+    own = bag_of(held, "run").name
+    assert says("log", "prove", own).json["bag"] == own
     assert says("log", "prove", "nobody").status == 2
+
+
+def test_a_bag_that_is_gone_is_proven_by_its_name(says, held):
+    bag = bag_of(held, "page")
+    told = says("log", "prove", bag.name).json
+    bag.rename(held.parent / "elsewhere")
+    (held / ".muniment/catalogue.sqlite").unlink()
+    assert says("log", "prove", bag.name).json == told
 
 
 def test_the_log_is_proven_to_have_grown_or_not(says, held):

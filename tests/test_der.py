@@ -84,3 +84,10 @@ def test_identifiers_are_written_as_others_write_them():
 def test_a_time_has_two_digits_of_its_year_until_2049():
     assert der.time(datetime(2049, 1, 2, tzinfo=UTC)).endswith(b"490102000000Z")
     assert der.time(datetime(2050, 1, 2, tzinfo=UTC))[0] == der.GENERALIZED_TIME
+
+
+@pytest.mark.parametrize(
+    "told", ["2.16.840.1.101.3.4.2.127", "1.3.14.3.2.26", "2.999.3", "0.0"]
+)
+def test_an_object_identifier_is_spelt_as_it_was_written(told):
+    assert der.dotted(der.read(der.oid(told)).must(der.OID)) == told

@@ -219,13 +219,25 @@ FAULTS = {
     "roots that are none": (("run", "m.yaml"), "expected the roots"),
     "a root that the bundle lacks": (("run", "m.yaml"), "no root of the installed certifi"),
     "a key that was named and is not there": (("run", "m.yaml"), "expected a signing key"),
+    "a key that is encrypted": (("run", "m.yaml"), "it is encrypted"),
+    "a key file that holds another thing": (("run", "m.yaml"), "holds 0 private keys"),
+    "roots that are a folder": (("run", "m.yaml"), "Is a directory; expected the roots"),
 }  # fmt: skip
 SETTINGS = {
     "a key in the archive": '[seal]\nkey = "archive/k.pem"',
     "a key that was named and is not there": '[seal]\nkey = "k.pem"',
+    "a key that is encrypted": '[seal]\nkey = "secret.pem"',
+    "a key file that holds another thing": '[seal]\nkey = "other.pem"',
+    "roots that are a folder": '[[seal.authority]]\nname = "x"\nurl = "http://x.example"\nroots = "m"',
     "roots that are not there": '[[seal.authority]]\nname = "x"\nurl = "http://x.example"\nroots = "gone.pem"',
     "roots that are none": '[[seal.authority]]\nname = "x"\nurl = "http://x.example"\nroots = "m.yaml"',
     "a root that the bundle lacks": f'[[seal.authority]]\nname = "x"\nurl = "http://x.example"\nroots = "sha256:{"ab" * 32}"',
+}  # fmt: skip
+
+
+KEY_FILES = {
+    "secret.pem": "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    "other.pem": "a shopping list\n",
 }  # fmt: skip
 
 
@@ -234,9 +246,17 @@ def test_a_fault_is_a_sentence_before_anything_is_asked(name, desk):
     desk.configure(SETTINGS.get(name, ""))
     words, why = FAULTS[name]
     (desk.place / "m").mkdir()
+    for file, text in KEY_FILES.items():
+        (desk.place / file).write_text(text)
+        (desk.place / file).chmod(0o600)
     status, _, err = desk.says(*words)
     assert status == 2
     assert why in err
+    assert "Traceback" not in err
+    status, told = desk.json(*words)
+    code = "seal-key" if "key" in name and name != "nobody's key" else "usage"
+    assert (status, told["error"]["code"]) == (2, code)
+    assert why in told["error"]["message"]
     assert [one.asked for one in desk.keepers] == [0, 0]
 
 
@@ -392,3 +412,40 @@ def test_a_bag_in_one_file_is_judged_and_received_with_its_seals(desk):
     assert "existed by the word of one at" in out
     status, told = desk.json("--archive", "third", "receive", "one.tar.gz")
     assert [one["authority"] for one in told["received"][0]["seals"][0]["times"]] == ["one", "two"]  # fmt: skip
+
+
+BAD_AUTHORITIES = {
+    "down": "answered with HTTP status 503",
+    "garbage": "no timestamp response",
+    "ended": "not to be trusted",
+    "unknown": "2.16.840.1.101.3.4.2.127",
+}
+
+
+@pytest.mark.parametrize(("mode", "why"), BAD_AUTHORITIES.items())
+def test_whatever_is_wrong_with_one_authority_the_capture_is_kept(desk, mode, why):
+    two = desk.keepers[1]
+    right, maker = two.maker.answer, two.maker
+    if mode == "ended":
+        two.maker = Clockmaker(
+            desk.place / "ended", "two", house=maker.house, span=(-48, -24)
+        )
+    elif mode == "unknown":
+        two.maker.answer = lambda query: right(query).replace(
+            bytes.fromhex("608648016503040201"), bytes.fromhex("60864801650304027f")
+        )
+    else:
+        two.mode = mode
+    status, out, err = desk.run()
+    assert status == 9
+    assert why in out
+    assert "no timestamp of the plan by two" in err
+    status, found = desk.json("verify", "archive", "--require-timestamps", "1")
+    assert status == 0
+    assert {one["code"] for bag in found["bags"] for one in bag["findings"]} == {
+        "seal-pending"
+    }
+    two.mode, two.maker = "ok", maker
+    two.maker.answer = right
+    assert desk.says("seal", "--pending")[0] == 0
+    assert desk.says("verify", "archive", "--require-timestamps", "2")[0] == 0

@@ -141,6 +141,63 @@ def test_a_certificate_that_had_ended_already_makes_no_seal(bag, keeper, tmp_pat
     assert not list(bag.glob("*old*"))
 
 
+def test_an_authority_that_had_ended_completes_the_seal_with_a_new_certificate(
+    bag, keeper, tmp_path
+):
+    good, old = (
+        keeper("good"),
+        keeper("old", house=House("old", -48, 48), span=(-48, -24)),
+    )
+    who = Signing(
+        identity=identity(tmp_path), authorities=authorities(good, old), clock=CLOCK
+    )
+    made = seal.seal(bag, who, Facts())
+    assert made.state is State.PENDING
+    assert [one.authority for one in made.refusals] == ["old"]
+    assert codes(judged(bag, good, old)) == ["seal-pending"]
+    old.maker = Clockmaker(tmp_path / "new", "old", house=old.maker.house)
+    (again,) = seal.complete(bag, authorities(good, old))
+    assert again.state is State.SEALED
+    # the certificate is new; its house ends in two days
+    assert codes(judged(bag, good, old)) == ["seal-expiring"]
+
+
+SHA256 = bytes.fromhex("608648016503040201")
+UNKNOWN = bytes.fromhex("60864801650304027f")
+
+
+def test_a_token_in_an_algorithm_that_nobody_knows_is_not_kept(bag, keeper, tmp_path):
+    good, odd = keeper("good"), keeper("odd")
+    right, odd.maker.answer = (
+        odd.maker.answer,
+        lambda query: right(query).replace(SHA256, UNKNOWN),
+    )
+    who = Signing(
+        identity=identity(tmp_path), authorities=authorities(good, odd), clock=CLOCK
+    )
+    made = seal.seal(bag, who, Facts())
+    assert made.state is State.PENDING
+    assert [one.authority for one in made.refusals] == ["odd"]
+    assert "2.16.840.1.101.3.4.2.127" in made.refusals[0].reason
+    assert not list(bag.glob("*odd*"))
+    assert judged(bag, good, odd).ok
+
+
+def test_a_stored_token_in_an_algorithm_that_nobody_knows_is_told(
+    bag, keeper, tmp_path
+):
+    good = keeper("good")
+    who = Signing(
+        identity=identity(tmp_path), authorities=authorities(good), clock=CLOCK
+    )
+    seal.seal(bag, who, Facts())
+    kept = bag / "seal-0001.good.tsr"
+    kept.write_bytes(kept.read_bytes().replace(SHA256, UNKNOWN))
+    found = judged(bag, good)
+    assert {one.code for one in found.findings} == {"seal-token"}
+    assert "2.16.840.1.101.3.4.2.127" in found.findings[0].message
+
+
 def test_renewal_carries_a_token_beyond_its_certificate(bag, keeper, tmp_path):
     first, later = keeper("first", span=(-1, 24)), keeper("later")
     who = identity(tmp_path)

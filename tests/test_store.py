@@ -618,7 +618,7 @@ def test_a_damaged_log_stops_the_run_and_names_the_line(held: Store) -> None:
     log.write_bytes(
         log.read_bytes().replace(b"toll", b"roll", 1).replace(b",", b" ", 1)
     )
-    with pytest.raises(FixityError, match="line 0"):
+    with pytest.raises(FixityError, match="line 1 "):
         recovered(held)
 
 

@@ -161,7 +161,7 @@ def export(session: Session, name: str, out: str, form: str) -> None:
         terminal.say_json(exported_json(done))
         return
     digest = done.made.digests[0]
-    logged = "" if done.line is None else f"; line {done.line} of the custody log"
+    logged = "" if done.line is None else f"; line {done.line + 1} of the custody log"
     size = f"{done.made.size:,} bytes"
     terminal.say(terminal.line(f"wrote {done.file} ({size}), verified{logged}"))
     terminal.say(f"    {digest}")

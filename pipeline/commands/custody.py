@@ -8,7 +8,7 @@ import click
 
 from pipeline import terminal
 from pipeline.commands.session import Session, command
-from pipeline.errors import Exit
+from pipeline.errors import Exit, PipelineError
 
 
 @click.group()
@@ -63,13 +63,29 @@ def checkpoint_log(session: Session, out: str | None) -> None:
 
 
 @log.command()
-@click.argument("bag", metavar="BAG")
+@click.argument("bag", metavar="BAG|SOURCE|RUN")
 @command
 def prove(session: Session, bag: str) -> None:
-    """Prove, as JSON, that the lines about a bag are under the newest checkpoint."""
+    """Prove, as JSON, that the lines about a bag are under the newest checkpoint.
+
+    BAG is a folder, or a name that `show` knows: of a source its last bag, of a run
+    the run's own.
+    """
     from pipeline.holdings import proof  # noqa: PLC0415 - start-up time
 
-    terminal.say_json(proof.inclusion(session.holdings(), Path(bag).name))
+    terminal.say_json(proof.inclusion(session.holdings(), bag_named(session, bag)))
+
+
+def bag_named(session: Session, name: str) -> str:
+    """Tell which bag a folder or a name means; one that is gone by its own name."""
+    if Path(name).is_dir():
+        return Path(name).absolute().name
+    try:
+        with closing(session.catalogue()) as catalogue:
+            known = catalogue.find(name)
+            return known.id if known.sort == "run" else known.bags[-1].bag.id
+    except PipelineError:
+        return Path(name).name
 
 
 @log.command()

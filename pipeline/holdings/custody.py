@@ -180,7 +180,7 @@ class Log:
             written = os.fstat(file).st_size - before  # its word is not enough
             if written != len(line):  # no second write: half a line is a torn tail
                 raise StorageError(
-                    f"{self.path}: {written} of {len(line)} bytes of line {n} were "
+                    f"{self.path}: {written} of {len(line)} bytes of line {n + 1} were "
                     "taken, is the disk full? Make room: the next run mends the log"
                 )
             self._disk.sync(file)
@@ -278,7 +278,7 @@ class Log:
         return kept
 
     def _checked(self, n: int, line: bytes) -> Logged:
-        where = f"{self.path}: line {n}"
+        where = f"{self.path}: line {n + 1}"  # as people and editors count
         try:
             logged = parse_line(line)
         except ValueError as error:
@@ -288,8 +288,8 @@ class Log:
             ) from error
         if logged.n != n:
             raise FixityError(
-                f"{where} is numbered {logged.n}: a line was taken out or put in. "
-                "Bring the log back from a copy"
+                f"{where} is numbered {logged.n}, expected {n}: a line was taken out "
+                "or put in. Bring the log back from a copy"
             )
         return logged
 

@@ -114,6 +114,19 @@ def oid(dotted: str) -> bytes:
     return tlv(OID, *map(_base128, (first * 40 + second, *rest)))
 
 
+def dotted(content: bytes) -> str:
+    """Spell the content of an OBJECT IDENTIFIER, for people."""
+    numbers, number = [], 0
+    for byte in content:
+        number = number << 7 | byte & 0x7F
+        if not byte & LONG:
+            numbers.append(number)
+            number = 0
+    first = min(numbers[0] // 40, 2) if numbers else 0
+    head = [first, numbers[0] - first * 40] if numbers else []
+    return ".".join(map(str, (*head, *numbers[1:])))
+
+
 def _base128(number: int) -> bytes:
     digits = [number & 0x7F]
     while number := number >> 7:

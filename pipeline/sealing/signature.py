@@ -198,11 +198,14 @@ def _names(certificate: bytes) -> tuple[bytes, bytes]:
 
 
 def _digest_named(value: der.Value) -> str:
-    name = value.parts(der.SEQUENCE)[0].raw
+    name = value.parts(der.SEQUENCE)[0]
     for known, dotted in DIGESTS.items():
-        if name == der.oid(dotted):
+        if name.raw == der.oid(dotted):
             return known
-    raise ValueError("its digest algorithm is not known here")
+    raise ValueError(
+        f"its digest algorithm is not known here: expected {', '.join(DIGESTS)}, found "
+        f"the object identifier {der.dotted(name.must(der.OID))}"
+    )
 
 
 def _attributes_of(value: der.Value) -> dict[bytes, der.Value]:
