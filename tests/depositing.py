@@ -176,3 +176,19 @@ def s3(tmp_path: Path, moto: Any, layout: Layout = Layout.TREE) -> Bench:
         client.delete_object(Bucket=bucket, Key=f"toll/{path}")
 
     return Bench(target=target, held=held, put=put, spoil=spoil, lose=lose)
+
+
+def sftp(tmp_path: Path, sshd: Any, layout: Layout = Layout.TREE) -> Bench:
+    from pipeline.handoff.targets.sftp import Sftp
+
+    root = tmp_path / "far away"
+    root.mkdir(exist_ok=True)
+    clock = Clock()
+    target = Copies(
+        name="far",
+        kind="sftp",
+        place=Verified(Retried(Sftp(sshd.login(root)), clock)),
+        layout=layout,
+        clock=clock,
+    )
+    return on_disk(root, target)

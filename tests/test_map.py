@@ -25,6 +25,7 @@ FAMILIES: frozenset[str] = frozenset({f"{PACKAGE}.handoff.targets"})
 # What has to do with sockets: a line of the network, the handshake on what it opened,
 # and the demo site, which listens.
 DOORS = {f"{PACKAGE}.capture.{name}" for name in ("datagram", "line", "tls")} | {
+    f"{PACKAGE}.handoff.targets.sftp",  # paramiko loses the socket that it opens itself
     f"{PACKAGE}.newsroom",
     f"{PACKAGE}.selftest",
     f"{PACKAGE}.timekeeper",

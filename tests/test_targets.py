@@ -18,6 +18,8 @@ from pipeline.packaging.validate import validate
 TARGETS = {
     "folder, tree": lambda tmp, _: depositing.folder(tmp, Layout.TREE),
     "folder, tar": lambda tmp, _: depositing.folder(tmp, Layout.TAR),
+    "sftp, tree": lambda tmp, get: depositing.sftp(tmp, get("sshd"), Layout.TREE),
+    "sftp, tar": lambda tmp, get: depositing.sftp(tmp, get("sshd"), Layout.TAR),
     "s3, tree": lambda tmp, get: depositing.s3(tmp, get("moto"), Layout.TREE),
     "s3, tar": lambda tmp, get: depositing.s3(tmp, get("moto"), Layout.TAR),
 }
@@ -31,6 +33,17 @@ def moto():
     import buckets
 
     server = buckets.Moto()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory):
+    """Debian's sshd on a loopback port."""
+    pytest.importorskip("paramiko", reason="pip install 'muniment[sftp]'")
+    import ssh
+
+    server = ssh.Sshd(tmp_path_factory.mktemp("sshd") / "served")
     yield server
     server.close()
 

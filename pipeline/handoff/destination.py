@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -28,6 +29,7 @@ from pipeline.model import Deposit, Finding, Manifest, Party, Receipt, When
 
 LARGEST_SECRET = 1 << 16
 MASK = "***"
+SSH_PORT = 22
 SHORTEST = 4  # characters; what is shorter hides nothing and would mask every text
 EXTRAS = {Party.S3: ("boto3", "s3"), Party.SFTP: ("paramiko", "sftp")}
 USUAL = {  # what the users of each are used to
@@ -212,7 +214,28 @@ def _s3(told: Deposit, keys: Credentials, clock: Clock, _: Path) -> Target:
     return _copies(told, S3(server, clock=clock, retain=told.retain), clock)
 
 
-_MAKERS: Mapping[Party, Maker] = {Party.FOLDER: _folder, Party.S3: _s3}
+def _sftp(told: Deposit, keys: Credentials, clock: Clock, _: Path) -> Target:
+    from pipeline.handoff.targets.sftp import Login, Sftp  # noqa: PLC0415 - likewise
+
+    parts = urlsplit(told.url)
+    named = keys.user or unquote(parts.username or "")
+    user, secret = (named, keys.secret) if named else keys.pair()
+    login = Login(
+        host=parts.hostname or "",
+        port=parts.port or SSH_PORT,
+        folder=unquote(parts.path),
+        host_key=told.host_key,
+        user=user,
+        secret=secret,
+    )
+    return _copies(told, Sftp(login), clock)
+
+
+_MAKERS: Mapping[Party, Maker] = {
+    Party.FOLDER: _folder,
+    Party.S3: _s3,
+    Party.SFTP: _sftp,
+}
 
 
 class Discreet(Struct, frozen=True, kw_only=True):
