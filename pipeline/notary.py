@@ -109,7 +109,6 @@ class Notary(Struct, kw_only=True):
     signing: Signing
     watch: Watch | None = None  # the time servers that are asked, if any
     started: tuple[Rendering, ...] = ()  # the plan and its tokens, for every bag
-    start_digests: tuple[str, ...] = ()  # of those tokens, each with its authority
     _start: dict[str, Json] = field(default_factory=dict)
     _read: list[Json] = field(default_factory=list)  # what time servers said
     _is_many: bool = False
@@ -124,6 +123,12 @@ class Notary(Struct, kw_only=True):
         """The names of the authorities that are asked."""
         return self.signing.authorities.names if self.signing.authorities else ()
 
+    @property
+    def start_digests(self) -> tuple[str, ...]:
+        """The digests of the plan's tokens, which every WARC of the run names."""
+        told: Any = self._start.get("tokens", ())
+        return tuple(f"{one['authority']} sha256:{one['sha256']}" for one in told)
+
     def begin(self, commitment: Json, *, bags: int) -> tuple[str, ...]:
         """Have the plan stamped before the first request; say what was not had."""
         self._is_many = bags > MANY
@@ -134,9 +139,6 @@ class Notary(Struct, kw_only=True):
         asked.forgive()
         data, now = canonical(commitment), self.signing.clock.now()
         stamps, refusals, self._start = seal.start(data, asked, now=now)
-        self.start_digests = tuple(
-            f"{one.token.authority} {digest_of(one.answer)}" for one in stamps
-        )
         files = [(COMMITMENT, data, "application/json")]
         for one in stamps:
             name = f"{SUBMISSION}/plan.{one.token.authority}"

@@ -449,3 +449,24 @@ def test_whatever_is_wrong_with_one_authority_the_capture_is_kept(desk, mode, wh
     two.maker.answer = right
     assert desk.says("seal", "--pending")[0] == 0
     assert desk.says("verify", "archive", "--require-timestamps", "2")[0] == 0
+
+
+def test_a_run_that_goes_on_asks_for_the_time_again_and_tells_both(desk, monkeypatch):
+    from pipeline.keeper import Keeper
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with Timeserver(saying(Reply(ahead=0.25))) as server:
+        desk.configure(f'[clock]\nsntp = ["127.0.0.1:{server.port}"]')
+        with monkeypatch.context() as stopped:
+            stopped.setattr(Keeper, "keep", stop)
+            assert desk.run()[0] == 11
+        assert desk.run()[0] == 0
+    told = json.loads((desk.bag() / "seal-0001.json").read_text())["predicate"]
+    first, second = told["clock"]["sntp"]
+    assert first["at"] < told["self_test"]["at"] < second["at"]
+    assert [one["authority"] for one in told["start"]["tokens"]] == ["one", "two"]
+    status, found = desk.json("verify", "archive")
+    assert [one["message"] for bag in found["bags"] for one in bag["findings"]] == []
+    assert status == 0

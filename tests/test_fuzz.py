@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from pipeline.capture import assess, coding, connections, content
 from pipeline.capture import requisites as needed
 from pipeline.capture.client import Client, Hop, resolved
+from pipeline.capture.datagram import Answer
 from pipeline.capture.http import body_of, is_text
 from pipeline.capture.order import Contact, Reply
 from pipeline.capture.records import Note, Records
@@ -44,7 +45,7 @@ from pipeline.model import Purpose, Source
 from pipeline.packaging import profile, references, tagfiles, warccheck
 from pipeline.packaging.serial import validate_serial
 from pipeline.packaging.validate import validate
-from pipeline.sealing import der, keys, signature, statement, token
+from pipeline.sealing import der, keys, signature, sntp, statement, token
 
 HERE = Path(__file__).parent
 LONGEST = 2.0  # seconds that any of them may take; measured, hundredths
@@ -184,6 +185,14 @@ def read_token(data: bytes, _: Path) -> None:
     token.chain_of(data)
 
 
+def read_time(data: bytes, _: Path) -> None:
+    sntp.reading(Answer(data=data, address="127.0.0.1", asked=AT, answered=AT), "x")
+
+
+NTP = 3_999_000_000 << 32  # in September 2026
+TIME = sntp.PACKET.pack(4 << 3 | 4, 2, 6, -20, 9, 9, 9, 0, 7, NTP, NTP)
+
+
 def read_certificate(data: bytes, _: Path) -> None:
     connections.certificate(data)
     connections.log_timestamps(data)
@@ -253,6 +262,7 @@ READERS = {
     "a signature's worth": Reader(read=lambda data, _: signature.verify(b"x", data), seeds=("signature",), errors=(ValueError,)),
     "a seal's statement": Reader(read=lambda data, _: statement.parse(data), seeds=("statement",), errors=(ValueError,)),
     "a token": Reader(read=read_token, seeds=("token",), errors=(ValueError,)),
+    "a time server's reply": Reader(read=read_time, seeds=(TIME,)),
     "a signing key": Reader(read=from_file(keys.read, "key.pem"), seeds=("key",), errors=(KeyFileError,), runs=30),
 }  # fmt: skip
 
