@@ -9,13 +9,12 @@ the seals, ``sealbook`` tells.
 import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from pipeline.capture.address import Policy
-from pipeline.capture.datagram import Datagrams
 from pipeline.clock import Clock, stamp
 from pipeline.config import Config, Timestamping, own_folder
 from pipeline.fixity import digest_of
@@ -33,8 +32,10 @@ from pipeline.sealing.expiry import of_key
 from pipeline.sealing.keys import Identity
 from pipeline.sealing.seal import Facts, Seal, Signing
 from pipeline.sealing.skew import FAR, offsets, skew_of
-from pipeline.sealing.sntp import Watch
 from pipeline.sealing.token import Authority
+
+if TYPE_CHECKING:
+    from pipeline.sealing.sntp import Watch
 
 MANY = 50  # bags of a run; beyond, the run's own bag alone is stamped
 QUERY, REPLY = "application/timestamp-query", "application/timestamp-reply"
@@ -98,16 +99,24 @@ def notary_of(
     authorities = authorities_of(config, policy, clock, cacert)
     identity, is_new = identity_of(config, environ, clock)
     signing = Signing(identity=identity, authorities=authorities, clock=clock)
-    door = Datagrams(policy=policy, clock=clock)
-    watch = Watch(servers=config.sntp, door=door)
-    return Notary(signing=signing, watch=watch), is_new
+    return Notary(signing=signing, watch=watch_of(config, policy, clock)), is_new
+
+
+def watch_of(config: Config, policy: Policy, clock: Clock) -> "Watch | None":
+    """Appoint the time servers of the configuration; None for no server."""
+    if not config.sntp:
+        return None
+    from pipeline.capture.datagram import Datagrams  # noqa: PLC0415 - start-up time
+    from pipeline.sealing.sntp import Watch  # noqa: PLC0415 - likewise
+
+    return Watch(servers=config.sntp, door=Datagrams(policy=policy, clock=clock))
 
 
 class Notary(Struct, kw_only=True):
     """Whoever seals the bags of one run."""
 
     signing: Signing
-    watch: Watch | None = None  # the time servers that are asked, if any
+    watch: "Watch | None" = None  # the time servers that are asked, if any
     started: tuple[Rendering, ...] = ()  # the plan and its tokens, for every bag
     _start: dict[str, Json] = field(default_factory=dict)
     _read: list[Json] = field(default_factory=list)  # what time servers said
