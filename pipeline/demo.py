@@ -1,8 +1,8 @@
 """The main job on the built-in newsroom, told step by step.
 
-Runs the demo manifest twice against the site on loopback, verifies what was kept, then
-damages a copy and shows the damage found. It writes below its own archive root alone;
-every step is one that a person could type.
+Runs the demo manifest twice against the site on loopback, verifies what was kept,
+damages a copy and shows the damage found, and ends with a stranger's check of a kit. It
+writes below its own archive root alone; every step is one that a person could type.
 """
 
 import re
@@ -20,6 +20,7 @@ from pipeline.capture.address import Policy, parse_allow, parse_connect_to
 from pipeline.clock import SystemClock
 from pipeline.errors import UsageError
 from pipeline.fixity import digest_of
+from pipeline.handoff import kit
 from pipeline.holdings.store import Store
 from pipeline.intake import manifest
 from pipeline.model import Manifest
@@ -35,8 +36,10 @@ from pipeline.sealing.worth import Demand
 from pipeline.timekeeper import Timekeeper
 
 INSTALLED = Path(__file__).parent / "demo.yaml"  # put there when a wheel is built
-LONG = re.compile(r"([0-9a-f]{8})[0-9a-f]{24,}")  # a digest
+LONG = re.compile(r"\b((?:[0-9a-f]{2}:?){4})(?:[0-9a-f]{2}:?){12,}", re.IGNORECASE)
+SHORT = r"\1..."  # of a digest
 CHECKOUT = Path(__file__).parents[1] / "manifests" / "demo.yaml"
+WANTED = [True, False]  # of the stranger: the kit as it was made, and one that was not
 
 
 class Told(Struct, frozen=True, kw_only=True):
@@ -46,12 +49,15 @@ class Told(Struct, frozen=True, kw_only=True):
     second: Outcome
     valid: bool
     damage: tuple[validate.Report, ...]
+    stranger: tuple[kit.Answer, ...]  # none where there is no openssl
 
     @property
     def went_well(self) -> bool:
         """Tell whether both runs kept their bags and the damage was found."""
         changed = {one["id"] for one in self.second.told["sources"] if one["bag"]}
-        return self.valid and not any(r.ok for r in self.damage) and "ticker" in changed
+        found = not any(report.ok for report in self.damage)
+        judged = [one.accepts for one in self.stranger]
+        return self.valid and found and "ticker" in changed and judged in ([], WANTED)
 
     def json(self) -> dict[str, Any]:
         """Tell it as one JSON document."""
@@ -59,6 +65,10 @@ class Told(Struct, frozen=True, kw_only=True):
             "runs": [self.first.told, self.second.told],
             "valid": self.valid,
             "tampered": [validate.report_json(report) for report in self.damage],
+            "stranger": [
+                {"accepts": one.accepts, "said": list(one.said)}
+                for one in self.stranger
+            ],
             "ok": self.went_well,
         }
 
@@ -101,8 +111,16 @@ def tell(
     damage = tampered(whole_bag(first, second), judge)
     for report in damage:
         for found in report.findings:
-            said = LONG.sub(r"\1...", f"{found.path}: {found.message}")
+            said = LONG.sub(SHORT, f"{found.path}: {found.message}")
             say(f"   {found.severity}: {found.code}: {said} ({found.clause})")
+    say("\n5. Hand a kit to a stranger, who has openssl and none of this program; then")
+    say("   another, in which one byte is not what it was.")
+    stranger = strangers(whole_bag(first), judge)
+    for one in stranger:
+        for line in one.said:
+            say(f"   {LONG.sub(SHORT, line)}")
+    if not stranger:
+        say("   openssl is not here: the stranger has to wait.")
     say(f"\nThe archive is {root}. Each bag has a README.txt; look at one, then")
     say(f"    muniment verify {root}")
     return Told(
@@ -110,6 +128,7 @@ def tell(
         second=second,
         valid=bool(reports) and all(one.ok for one in reports),
         damage=damage,
+        stranger=stranger,
     )
 
 
@@ -202,6 +221,17 @@ def tampered(bag: Path, judge: Judge) -> tuple[validate.Report, ...]:
             report, _ = judge.of(validate.validate(copy))
             reports.append(report)
     return tuple(reports)
+
+
+def strangers(bag: Path, judge: Judge) -> tuple[kit.Answer, ...]:
+    """Make a kit of a bag and run its script, before and after a byte is flipped."""
+    if not timekeeper.has_openssl():
+        return ()
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "kit"
+        made = kit.kit(bag, out, authorities=judge.authorities, now=judge.now)
+        flip_a_byte(out / bag.name)
+        return kit.Answer(accepts=True, said=made.said), kit.ask(out)
 
 
 def flip_a_byte(bag: Path) -> None:

@@ -26,6 +26,7 @@ from pipeline.sealing.seal import Facts, Signing
 from pipeline.sealing.worth import Demand
 
 CLOCK = SystemClock()
+IN_A_DAY = timedelta(days=1)
 ONE, TWO = "seal-0001.one", "seal-0001.two"
 JSON, P7S = "seal-0001.json", "seal-0001.json.p7s"
 
@@ -64,6 +65,7 @@ class Scene:
     signer: Identity
     one: Clockmaker
     two: Clockmaker
+    timestamps: int = 2  # by as many authorities
 
     @property
     def authorities(self):
@@ -71,7 +73,9 @@ class Scene:
 
     @property
     def demand(self) -> Demand:
-        return Demand(seal=True, timestamps=2, signer=self.signer.fingerprint.hex)
+        return Demand(
+            seal=True, timestamps=self.timestamps, signer=self.signer.fingerprint.hex
+        )
 
     def seal(self, bag: Path | None = None, signer: Identity | None = None) -> None:
         signing = Signing(
@@ -302,13 +306,7 @@ def of_another_bag(it: Scene) -> None:
 
 
 def first_gone(it: Scene) -> None:
-    it.seal()
     remove(*(p.name for p in it.bag.glob("seal-0001.*")))(it)
-
-
-def altered_after_renewal(it: Scene) -> None:
-    it.seal()
-    it.answer(it.one, ONE)
 
 
 def linked(it: Scene) -> None:
@@ -330,16 +328,64 @@ def fewer_authorities(it: Scene) -> None:
     remove(f"{TWO}.tsq", f"{TWO}.tsr", f"{TWO}.pem")(it)
 
 
+def renewed(folder: Path) -> Scene:
+    """A bag with a second seal over the first."""
+    made = scene(folder)
+    made.seal()
+    return made
+
+
+def expired_signer(folder: Path) -> Scene:
+    """A bag whose signer's certificate ends in an hour, and tokens from before."""
+    made = scene(folder)
+    made.unseal()
+    made.signer = certified(made.organisation, "A. Archivist", span=(-1, 1))
+    made.seal()
+    return made
+
+
+def expired_unstamped(folder: Path) -> Scene:
+    """The same without a timestamp: nobody proves when it was signed."""
+    made = expired_signer(folder)
+    made.unseal()
+    signing = Signing(identity=made.signer, authorities=AtHand(), clock=CLOCK)
+    seal.seal(made.bag, signing, Facts())
+    return dataclasses.replace(made, timestamps=0)
+
+
+def expired_authority(folder: Path) -> Scene:
+    """A bag with tokens of an authority whose certificate ends in an hour."""
+    made = scene(folder)
+    made.unseal()
+    made.one = Clockmaker(folder / "brief", "one", house=made.one.house, span=(-1, 1))
+    made.seal()
+    return made
+
+
+def carried(folder: Path) -> Scene:
+    """The same, sealed again by an authority whose certificate lasts."""
+    made = expired_authority(folder)
+    lasting = Clockmaker(folder / "lasting", "one", house=made.one.house)
+    dataclasses.replace(made, one=lasting).seal()
+    return made
+
+
 @dataclass(frozen=True)
 class Case:
-    """What is done to the bag, and the finding that must tell of it."""
+    """What is done to the bag, and the finding that must tell of it; "" for none."""
 
     attack: Callable[[Scene], None]
     code: str
-    stranger: bool = True  # openssl alone finds it as well; else the proof still holds
+    scene: Callable[[Path], Scene] = scene
+    age: timedelta = timedelta()  # of the bag when it is verified
+
+
+def nothing(_: Scene) -> None:
+    """Leave the bag as it is."""
 
 
 CASES = {
+    "nothing done": Case(nothing, ""),
     "a byte of the payload flipped": Case(flip("data/letter.txt"), "digest-mismatch"),
     "a byte of a tag file flipped": Case(flip("bag-info.txt"), "tag-digest-mismatch"),
     "a byte of a tag manifest flipped": Case(flip("tagmanifest-sha256.txt"), "seal-subject"),
@@ -354,7 +400,7 @@ CASES = {
     "a byte of the statement flipped": Case(flip(JSON), "seal-signature"),
     "a byte of the signature flipped": Case(flip(P7S), "seal-signature"),
     "a byte of a token's signature flipped": Case(flip(f"{ONE}.tsr", 0.99), "seal-token"),
-    "a byte of a token's certificate flipped": Case(certificate_flipped, "seal-token", stranger=False),
+    "a byte of a token's certificate flipped": Case(certificate_flipped, "seal-token"),
     "tokens swapped": Case(swapped, "seal-token"),
     "tokens swapped with all that is theirs": Case(swapped_whole, "seal-token"),
     "one token as two": Case(twice_the_same, "seal-token"),
@@ -374,24 +420,18 @@ CASES = {
     "a signer's certificate for web servers": Case(not_for_signing, "seal-signature"),
     "a foreign root in the token": Case(foreign_root_in_token, "seal-token"),
     "a forged root second in the file": Case(foreign_root_in_file, "seal-token"),
-    "a forged root beside a good token": Case(root_slipped_in, "seal-chain", stranger=False),
+    "a forged root beside a good token": Case(root_slipped_in, "seal-chain"),
     "a token by a web server": Case(of_another_purpose([ExtendedKeyUsageOID.SERVER_AUTH]), "seal-token"),
     "the seals of another bag": Case(of_another_bag, "seal-subject"),
-    "the first of two seals removed": Case(first_gone, "seal-missing"),
-    "a token changed after the renewal": Case(altered_after_renewal, "seal-subject", stranger=False),
-    "a link for a token": Case(linked, "seal-file", stranger=False),
+    "the first of two seals removed": Case(first_gone, "seal-missing", renewed),
+    "a token changed after the renewal": Case(lambda it: it.answer(it.one, ONE), "seal-subject", renewed),
+    "a link for a token": Case(linked, "seal-file"),
     "a seal under another number": Case(renumbered, "seal-statement"),
-    "a stray file among the seals": Case(add("seal-0001.evil.tsr"), "seal-file", stranger=False),
+    "a stray file among the seals": Case(add("seal-0001.evil.tsr"), "seal-file"),
+    "the last of two seals removed": Case(lambda it: remove(*(p.name for p in it.bag.glob("seal-0002.*")))(it), "seal-removed", renewed),
+    "sealed a second time": Case(nothing, "", renewed),
+    "the signer's certificate ended since": Case(nothing, "", expired_signer, IN_A_DAY),
+    "the same, and nobody proves when it was signed": Case(nothing, "seal-expired", expired_unstamped, IN_A_DAY),
+    "an authority's certificate ended since": Case(nothing, "seal-expired", expired_authority, IN_A_DAY),
+    "the same, and a later seal covers its token": Case(nothing, "", carried, IN_A_DAY),
 }  # fmt: skip
-
-
-def expired_signer(folder: Path) -> Scene:
-    """A bag whose signer's certificate ends in an hour, and tokens from before."""
-    made = scene(folder)
-    made.unseal()
-    made.signer = certified(made.organisation, "A. Archivist", span=(-1, 1))
-    made.seal()
-    return made
-
-
-IN_A_DAY = timedelta(days=1)

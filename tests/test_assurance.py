@@ -55,19 +55,19 @@ def test_a_sealed_bag_meets_every_demand(it):
     assert "A. Archivist" in found.sentence()
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_whatever_is_done_to_a_sealed_bag_is_found(case, it):
+# What needs a demand, or the archive's log, to be missed; the rest a bag tells by itself.
+MISSED = {"seal-missing", "seal-timestamps", "seal-signer", "seal-removed"}
+ALONE = {
+    name: case
+    for name, case in CASES.items()
+    if case.code not in MISSED and case.scene is sealing_cases.scene
+}
+
+
+@pytest.mark.parametrize("case", ALONE.values(), ids=ALONE)
+def test_nearly_all_of_it_is_found_without_any_demand(case, it):
     case.attack(it)
-    assert case.code in errors(it)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [name for name, case in CASES.items() if case.code not in {"seal-missing", "seal-timestamps", "seal-signer"}],
-)  # fmt: skip
-def test_nearly_all_of_it_without_any_demand(name, it):
-    CASES[name].attack(it)
-    assert CASES[name].code in errors(it, demand=None)
+    assert (case.code in errors(it, demand=None)) is bool(case.code)
 
 
 def test_a_finding_has_its_clause():

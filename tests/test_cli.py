@@ -833,6 +833,21 @@ def test_a_bag_goes_out_and_comes_in_again(says, held, place, form):
     assert says("verify", str(kept)).status == 0
 
 
+def test_a_kit_goes_out_with_the_word_of_its_script(says, held, place):
+    said = says("export", "case/page", "--to", "kit", "kit")
+    assert said.status == 0, said.err
+    assert "no time is proven by others" in said.out
+    assert "VERIFIED: " in said.out
+    assert "wrote kit (" in said.out
+    told = says("export", "case/page", "--to", "kit", "again", "--json").json
+    assert told["form"] == "kit"
+    assert told["digests"] == {}
+    assert told["said"][-1].startswith("VERIFIED: ")
+    (place / "kit" / bag_of(held, "page").name / "added.txt").write_text("x")
+    done = subprocess.run(["/bin/sh", place / "kit/verify.sh"], env={}, check=False)
+    assert done.returncode == 1
+
+
 def test_an_export_is_in_the_custody_log(says, held):
     told = says("export", "page", "--to", "zip", "page.zip", "--json").json
     assert told["verified"] is True

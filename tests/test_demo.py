@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline import demo, terminal, timekeeper
 from pipeline.errors import Exit, StorageError, UsageError
@@ -41,6 +42,15 @@ def test_each_of_three_kinds_of_damage_is_found_and_named(twice, time):
     assert ("digest-mismatch", warc) in found[0]
     assert ("missing-file", "data/metadata/index.cdxj") in found[1]
     assert ("tag-digest-mismatch", "bag-info.txt") in found[2]
+
+
+@pytest.mark.skipif(not timekeeper.has_openssl(), reason="there is no openssl")
+def test_a_stranger_accepts_the_kit_and_refuses_the_one_that_was_changed(twice):
+    whole, changed = twice[1][0].stranger
+    assert (whole.accepts, changed.accepts) == (True, False)
+    assert whole.said[-1].startswith("VERIFIED: ")
+    assert any("capture.warc.gz: FAILED" in line for line in changed.said)
+    assert changed.said[-1].startswith("REFUSED: ")
 
 
 def test_it_damages_copies_alone(twice):
@@ -79,7 +89,7 @@ def test_its_words_are_true(twice):
 
 def test_it_is_told_as_one_json_document(twice):
     told = json.loads(json.dumps(twice[1][0].json()))
-    assert set(told) == {"runs", "valid", "tampered", "ok"}
+    assert set(told) == {"runs", "valid", "tampered", "stranger", "ok"}
     assert told["ok"] is True
     assert [report["ok"] for report in told["tampered"]] == [False] * 4
     assert [run["job"] for run in told["runs"]] == ["demo", "demo"]
@@ -87,10 +97,16 @@ def test_it_is_told_as_one_json_document(twice):
 
 def test_damage_that_is_not_found_is_no_success(twice):
     (told, _), (bag, *_) = twice[1], find_bags(twice[0])
-    blind = demo.Told(
-        first=told.first, second=told.second, valid=True, damage=(validate(bag),)
-    )
+    blind = replace(told, damage=(validate(bag),))
     assert not blind.went_well
+
+
+@pytest.mark.skipif(not timekeeper.has_openssl(), reason="there is no openssl")
+def test_a_stranger_who_comes_to_another_end_is_no_success(twice):
+    (told, _) = twice[1]
+    assert not replace(told, stranger=told.stranger[:1] * 2).went_well
+    assert not replace(told, stranger=told.stranger[::-1]).went_well
+    assert replace(told, stranger=()).went_well  # where there is no openssl
 
 
 def test_a_bag_is_damaged_that_was_captured_whole(twice):

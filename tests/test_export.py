@@ -5,7 +5,13 @@ import shelf
 from baggery import sound, swap
 
 from pipeline.errors import FixityError, LockedError, UsageError
-from pipeline.handoff.export import export, export_holding, exported_json, holding_of
+from pipeline.handoff.export import (
+    export,
+    export_holding,
+    exported_json,
+    holding_of,
+    in_one_file,
+)
 from pipeline.holdings.custody import Act
 from pipeline.holdings.store import Store
 from pipeline.packaging.parcel import Form
@@ -30,7 +36,9 @@ def store(tmp_path):
 
 
 def sent(store, holding, out, form=Form.TAR):
-    return export_holding(holding, out, form, store=store, clock=shelf.TickingClock())
+    return export_holding(
+        holding, out, in_one_file(form), store=store, clock=shelf.TickingClock()
+    )
 
 
 def last(store):
@@ -65,7 +73,7 @@ def test_what_leaves_the_archive_is_logged_with_its_digest(tmp_path, store):
         "success",
     )
     assert entry.tagmanifests == holding.bag.tagmanifests
-    assert entry.detail == f"out.tar (tar, {done.made.digests[0]})"
+    assert entry.detail == f"out.tar (tar, {done.digests[0]})"
     assert done.line == store.log.count() - 1
 
 

@@ -1,6 +1,7 @@
 """Bags in folders and in files: made, verified, handed out, taken in."""
 
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,12 @@ from pipeline.errors import Exit, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.handoff.export import Exported
+    from pipeline.handoff.export import Exported, Writer
     from pipeline.packaging.opinion import Opinion
-    from pipeline.packaging.parcel import Form
     from pipeline.packaging.validate import Report
 
 LEVELS = ("oxum", "complete", "full")
-FORMS = ("tar", "tar.gz", "zip")
+FORMS = ("tar", "tar.gz", "zip", "kit")
 
 
 @click.command()
@@ -146,43 +146,61 @@ def write_page(
 )
 @command
 def export(session: Session, name: str, out: str, form: str) -> None:
-    """Write a bag as one new file, and verify that file.
+    """Hand out a bag: as one file, or as a kit for whoever trusts nobody.
 
     BAG is a folder, or a name that `show` knows: of a source its last bag, of a run
-    the run's own.
+    the run's own. What was written is verified before it is told of.
     """
     from pipeline.handoff.export import exported_json  # noqa: PLC0415 - start-up time
-    from pipeline.packaging.parcel import Form  # noqa: PLC0415 - likewise
 
-    done = exported(session, name, Path(out), Form(form))
+    done = exported(session, name, Path(out), form)
     for note in done.notes:
         terminal.remark(note)
     if session.json:
         terminal.say_json(exported_json(done))
         return
-    digest = done.made.digests[0]
+    for line in done.said:
+        indent = "    " + " " * (len(line) - len(line.lstrip()))
+        terminal.say(indent + terminal.line(line))
     logged = "" if done.line is None else f"; line {done.line + 1} of the custody log"
-    size = f"{done.made.size:,} bytes"
-    terminal.say(terminal.line(f"wrote {done.file} ({size}), verified{logged}"))
-    terminal.say(f"    {digest}")
+    size = f"{done.size:,} bytes"
+    terminal.say(terminal.line(f"wrote {done.out} ({size}), verified{logged}"))
+    for digest in done.digests[:1]:
+        terminal.say(f"    {digest}")
 
 
-def exported(session: Session, name: str, out: Path, form: "Form") -> "Exported":
+def exported(session: Session, name: str, out: Path, form: str) -> "Exported":
     """Export a bag by its folder or its name; what the archive holds is logged."""
     from pipeline.clock import SystemClock  # noqa: PLC0415 - start-up time
     from pipeline.handoff import export  # noqa: PLC0415 - likewise
 
+    write = writer(session, form)
     folder, root = Path(name), session.config().archive.absolute()
     if folder.is_dir() and not folder.resolve().is_relative_to(root.resolve()):
-        return export.export(folder, out, form)
+        return write(folder, out)
     session.holdings()
     with closing(session.store()) as store:
         holding = export.holding_of(store.catalogue, name)
         if holding is None:
-            return export.export(folder, out, form)
+            return write(folder, out)
         return export.export_holding(
-            holding, out, form, store=store, clock=SystemClock()
+            holding, out, write, store=store, clock=SystemClock()
         )
+
+
+def writer(session: Session, form: str) -> "Writer":
+    """Choose who writes a form, and tell them what they go by."""
+    from pipeline.handoff import export  # noqa: PLC0415 - start-up time
+    from pipeline.packaging.parcel import Form  # noqa: PLC0415 - likewise
+
+    if form in set(Form):
+        return export.in_one_file(Form(form))
+    from pipeline import notary  # noqa: PLC0415 - loads cryptography
+    from pipeline.clock import SystemClock  # noqa: PLC0415 - start-up time
+    from pipeline.handoff import kit  # noqa: PLC0415 - likewise
+
+    known = notary.trusted(session.config().authorities)
+    return partial(kit.kit, authorities=known, now=SystemClock().now())
 
 
 @click.command()

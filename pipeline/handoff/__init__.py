@@ -1,6 +1,7 @@
 """Bag to Receipt, and back: what leaves the archive, and what comes in.
 
-    export        a bag as one file, verified before it is told of
+    export        a bag handed out, verified before it is told of: as one file
+    kit           a bag with all that a stranger needs to check it
     receive       a stranger's bag: judged, unpacked, accession or quarantine
     consignment   what is sent: bags as items, readable from any byte on
     target        what every target of a deposit promises, and how one fails

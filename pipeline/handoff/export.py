@@ -1,9 +1,12 @@
-"""A bag handed out as one file: written, read back, and told in the custody log.
+"""A bag handed out: written in some form, read back, and told in the custody log.
 
-The file is verified as a stranger would before anyone is told that it is there; one
-that is wrong is taken away again. The bag itself is not touched.
+What was written is verified as a stranger would before anyone is told that it is there;
+what is wrong is taken away again. The bag itself is not touched. A ``Writer`` knows one
+form: here one file, elsewhere in this chapter a kit, a certificate.
 """
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,22 +20,32 @@ from pipeline.holdings.custody import Act, Entry
 from pipeline.holdings.recovery import SOFTWARE
 from pipeline.holdings.store import Store
 from pipeline.holdings.verify import against_logs
-from pipeline.model import Artefact, Severity
+from pipeline.model import Digest, Finding, Severity
 from pipeline.packaging import serial
 from pipeline.packaging.parcel import Form
 from pipeline.packaging.validate import Report
 
 
 class Exported(Struct, frozen=True, kw_only=True):
-    """A file that holds a bag, every digest in it checked."""
+    """What was handed out of a bag, every digest in it checked."""
 
     bag: Path
-    file: Path
-    form: Form
-    made: Artefact
-    report: Report
+    out: Path  # a file, or a folder
+    form: str
+    size: int  # bytes
+    digests: tuple[Digest, ...] = ()  # of a file
+    report: Report | None = None  # of the bag in it, where there is one
+    said: tuple[str, ...] = ()  # by whoever checked it
     line: int | None = None  # of the custody log, where the bag is the archive's
     notes: tuple[str, ...] = ()  # what else was mended on the way
+
+
+Writer = Callable[[Path, Path], Exported]
+
+
+def in_one_file(form: Form) -> Writer:
+    """Choose the writer of a serialised bag."""
+    return partial(export, form=form)
 
 
 def export(bag: Path, out: Path, form: Form) -> Exported:
@@ -43,22 +56,38 @@ def export(bag: Path, out: Path, form: Form) -> Exported:
     """
     made = serial.write(bag, out, form)
     report = serial.validate_serial(out)
-    if not report.ok:
+    try:
+        require_sound(bag, report.findings)
+    except FixityError:
         out.unlink()
-        errors = [one for one in report.findings if one.severity is Severity.ERROR]
+        raise
+    return Exported(
+        bag=bag,
+        out=out,
+        form=form.value,
+        size=made.size,
+        digests=made.digests,
+        report=report,
+    )
+
+
+def require_sound(bag: Path, findings: Iterable[Finding]) -> None:
+    """Refuse to hand out a bag that is wrong. Raises FixityError."""
+    errors = [one for one in findings if one.severity is Severity.ERROR]
+    if errors:
+        place = f"{errors[0].path}: " if errors[0].path else ""
         raise FixityError(
-            f"{bag}: not exported, as it is no valid bag: {errors[0].path}:"
-            f" {errors[0].message} (errors: {len(errors)}); verify it"
+            f"{bag}: not exported, as it is no valid bag: {place}{errors[0].message} "
+            f"(errors: {len(errors)}); verify it"
         )
-    return Exported(bag=bag, file=out, form=form, made=made, report=report)
 
 
 def export_holding(
-    holding: Holding, out: Path, form: Form, *, store: Store, clock: Clock
+    holding: Holding, out: Path, write: Writer, *, store: Store, clock: Clock
 ) -> Exported:
     """Export a bag of the archive, under its lock, and log that it was, or failed.
 
-    Raises LockedError, and whatever ``export`` raises.
+    Raises LockedError, and whatever ``write`` raises.
     """
     if out.resolve().is_relative_to(store.root.resolve()):
         raise UsageError(f"{out} would stand in the archive itself; put it elsewhere")
@@ -77,12 +106,12 @@ def export_holding(
         )
         try:
             _require_kept(holding.bag.path)
-            done = export(holding.bag.path, out, form)
+            done = write(holding.bag.path, out)
         except FixityError as error:
             store.record(replace(entry, outcome="failure", detail=str(error)))
             raise
-        digest = done.made.digests[0]
-        line = store.record(replace(entry, detail=f"{out.name} ({form}, {digest})"))
+        told = ", ".join((done.form, *map(str, done.digests[:1])))
+        line = store.record(replace(entry, detail=f"{out.name} ({told})"))
     return replace(done, line=line, notes=(*notes, *store.notes))
 
 
@@ -115,10 +144,11 @@ def exported_json(exported: Exported) -> dict[str, object]:
     """Tell an export as ``export --json`` does."""
     return {
         "bag": str(exported.bag.absolute()),
-        "file": str(exported.file.absolute()),
-        "form": str(exported.form),
-        "bytes": exported.made.size,
-        "digests": {one.algorithm: one.hex for one in exported.made.digests},
-        "verified": exported.report.ok,
+        "file": str(exported.out.absolute()),
+        "form": exported.form,
+        "bytes": exported.size,
+        "digests": {one.algorithm: one.hex for one in exported.digests},
+        "verified": exported.report is None or exported.report.ok,
+        "said": list(exported.said),
         "log_line": exported.line,
     }

@@ -57,6 +57,19 @@ def copy_payload(
         raise StorageError.at(source, error) from error
 
 
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy everything in a folder into an empty one, as it is.
+
+    Raises UsageError for what no bag can carry, StorageError for what the file system
+    refuses.
+    """
+    copy_payload(source, target, (), _silent)
+
+
+def _silent(_: str) -> None:
+    pass
+
+
 def _copies(
     root: int, target: int, entries: Iterable[Entry], algorithms: tuple[str, ...]
 ) -> Iterator[Artefact]:
