@@ -9,6 +9,8 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     fixity        digests, computed while the bytes stream past
     disk          the acts that make bytes and names durable, as one value
     config        muniment.toml, the environment, where things live
+    sheet         one HTML file that needs nothing beside it
+    chromium      Chromium, where there is one: pages of our own printed, pictured
     warc          WARC records: write, read, index
 
     intake/       YAML to Manifest

@@ -6,27 +6,21 @@ for HTML, controls and characters that turn the line are spelt out, and each nam
 in a direction of its own. What is wrong comes first.
 """
 
-import hashlib
 import os
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from datetime import datetime
-from html import escape
 from itertools import chain, starmap
 from pathlib import Path
 
 from msgspec import Struct
 
-from pipeline.disk import DISK, sync_folder
-from pipeline.errors import StorageError, UsageError
-from pipeline.fixity import create
 from pipeline.model import Finding, Severity
 from pipeline.packaging.names import show
 from pipeline.packaging.opinion import Opinion
 from pipeline.packaging.rules import RULES
 from pipeline.packaging.validate import Report
+from pipeline.sheet import policy, put, text
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --dim: #5a636c; --line: #d5dade;
@@ -78,13 +72,8 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
   .name, .found, td.clause { min-width: 0; } }
 """
-POLICY = (
-    "default-src 'none'; style-src 'sha256-"
-    f"{b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'; "
-    "base-uri 'none'; form-action 'none'"
-)
+POLICY = policy(STYLE)
 DOT = " \u00b7 "
-TAKEN = "{} exists already; nothing was written"
 SORTS = {Severity.ERROR: "bad", Severity.WARNING: "warn"}
 FINDINGS = ("severity", "code", "path", "what was found", "clause")
 
@@ -102,31 +91,7 @@ def write(path: Path, judged: Sequence[Judged], *, at: datetime, software: str) 
     Raises UsageError where something stands there, StorageError where it can't be
     written.
     """
-    require_free(path)
-    part = path.with_name(f".{path.name}.part-{os.getpid()}")
-    file = create(part)
-    try:
-        with os.fdopen(file, "w", encoding="utf-8") as stream:
-            stream.writelines(page(judged, at=at, software=software))
-            stream.flush()
-            os.fsync(stream.fileno())
-        DISK.rename(part, path)
-        sync_folder(path.absolute().parent)
-    except FileExistsError as error:  # it came meanwhile
-        raise UsageError(TAKEN.format(path)) from error
-    except OSError as error:
-        raise StorageError.at(path, error) from error
-    finally:
-        with suppress(FileNotFoundError):
-            part.unlink()
-
-
-def require_free(path: Path) -> None:
-    """Refuse to write where something stands already. Raises UsageError."""
-    if os.path.lexists(path):
-        raise UsageError(TAKEN.format(path))
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path.parent} is no folder; make it, then try again")
+    put(path, page(judged, at=at, software=software))
 
 
 def page(judged: Sequence[Judged], *, at: datetime, software: str) -> Iterator[str]:
@@ -146,16 +111,6 @@ def page(judged: Sequence[Judged], *, at: datetime, software: str) -> Iterator[s
             yield from chain.from_iterable(starmap(_details, some))
     yield from _glossary(ordered)
     yield from _foot()
-
-
-def text(value: object) -> str:
-    """Write what a stranger may have written, for HTML and on one line."""
-    shown = "".join(c if c.isprintable() else _spelt(c) for c in str(value))
-    return escape(shown)
-
-
-def _spelt(char: str) -> str:
-    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def _name(path: str) -> str:

@@ -18,6 +18,7 @@ from pipeline.errors import StorageError, UsageError
 from pipeline.model import Finding, Level, Severity
 from pipeline.packaging.opinion import Opinion, Word
 from pipeline.packaging.validate import Report
+from pipeline.sheet import text
 
 NOON = datetime(2026, 9, 24, 12, tzinfo=UTC)
 GONE = Finding(
@@ -200,7 +201,7 @@ def test_a_bag_with_a_name_of_any_bytes_is_named():
 @settings(max_examples=50, derandomize=True, deadline=None)
 @given(st.text(st.characters(exclude_categories=()), max_size=30))
 def test_any_text_stays_one_line_that_nothing_steers(words):
-    shown = report.text(words)
+    shown = text(words)
     assert shown.isprintable()
     assert not re.search("[<>\"']", shown)
     assert shown.encode() or not words

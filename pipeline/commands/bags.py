@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.packaging.validate import Report
 
 LEVELS = ("oxum", "complete", "full")
-FORMS = ("tar", "tar.gz", "zip", "kit")
+FORMS = ("tar", "tar.gz", "zip", "kit", "certificate")
 
 
 @click.command()
@@ -120,9 +120,9 @@ def add_opinions(
 
 def require_free(out: Path) -> None:
     """Refuse to write a page over what stands there. Raises UsageError."""
-    from pipeline import report  # noqa: PLC0415 - start-up time
+    from pipeline import sheet  # noqa: PLC0415 - start-up time
 
-    report.require_free(out)
+    sheet.require_free(out)
 
 
 def write_page(
@@ -197,10 +197,11 @@ def writer(session: Session, form: str) -> "Writer":
         return export.in_one_file(Form(form))
     from pipeline import notary  # noqa: PLC0415 - loads cryptography
     from pipeline.clock import SystemClock  # noqa: PLC0415 - start-up time
-    from pipeline.handoff import kit  # noqa: PLC0415 - likewise
+    from pipeline.handoff import certificate, kit  # noqa: PLC0415 - likewise
 
+    judging = {"kit": kit.kit, "certificate": certificate.certificate}
     known = notary.trusted(session.config().authorities)
-    return partial(kit.kit, authorities=known, now=SystemClock().now())
+    return partial(judging[form], authorities=known, now=SystemClock().now())
 
 
 @click.command()

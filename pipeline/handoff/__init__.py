@@ -2,6 +2,8 @@
 
     export        a bag handed out, verified before it is told of: as one file
     kit           a bag with all that a stranger needs to check it
+    declaration   the paper of a certificate: what is known, and blanks for a person
+    certificate   a bag's records drafted for a court
     receive       a stranger's bag: judged, unpacked, accession or quarantine
     consignment   what is sent: bags as items, readable from any byte on
     target        what every target of a deposit promises, and how one fails
