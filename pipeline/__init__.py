@@ -30,10 +30,16 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     keeper        what comes home, kept: described, packed, sealed, accessioned
     selftest      the tool tried on a known page, before each run
     job           a run: one manifest in, bags out
+    inspection    bags inspected: each beside its lines in the log and its seals
+    coherence     whether log, catalogue, records and receipts tell of one archive
+    balance       what came of an audit, as values, JSON and an exit status
+    audit         what is wrong with the holdings, whichever part says so
+    repair        a damaged bag brought back from a copy that is proven
     doctor        what ails an archive, and the machine that it is on
     interruption  being told to stop: once, in good order; twice, at once
     terminal      what a person sees on a terminal
     report        a page that tells what a verification found
+    auditpage     a page that tells what an audit found
     newsroom      the built-in demo site on loopback
     timekeeper    a throw-away timestamping authority on loopback, for the demo
     demo          the main job on the newsroom, told step by step

@@ -22,6 +22,7 @@ from pipeline.commands import (
     handing,
     holdings,
     manifests,
+    upkeep,
 )
 from pipeline.commands.session import Session, command
 from pipeline.errors import (
@@ -79,6 +80,7 @@ COMMANDS = (
     bags.make_bag,
     handing.deposit,
     handing.receipts,
+    upkeep.audit,
     evidence.seal,
     evidence.keys,
     custody.log,

@@ -8,7 +8,7 @@ in a direction of its own. What is wrong comes first.
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain, starmap
 from pathlib import Path
@@ -97,7 +97,7 @@ def write(path: Path, judged: Sequence[Judged], *, at: datetime, software: str) 
 def page(judged: Sequence[Judged], *, at: datetime, software: str) -> Iterator[str]:
     """Yield the page, piece by piece (pure); ``at`` is in UTC."""
     ordered = sorted(judged, key=_rank)
-    yield from _head(_verdict(ordered))
+    yield from head("Verification of bags", _verdict(ordered))
     yield from _summary(ordered, at=at, software=software)
     numbered = tuple(enumerate(ordered, 1))
     troubled = [one for one in numbered if one[1].report.findings]
@@ -113,13 +113,13 @@ def page(judged: Sequence[Judged], *, at: datetime, software: str) -> Iterator[s
     yield from _foot()
 
 
-def _name(path: str) -> str:
+def isolated(path: str) -> str:
     """Write a name so that it turns nothing around it."""
     return f'<bdi dir="ltr">{text(path)}</bdi>' if path else ""
 
 
 def _place(path: Path) -> str:
-    return _name(show(os.fsencode(path)))
+    return isolated(show(os.fsencode(path)))
 
 
 def _rank(one: Judged) -> tuple[bool, bool, bytes]:
@@ -131,7 +131,8 @@ def _counts(findings: Iterable[Finding]) -> Counter[Severity]:
     return Counter(one.severity for one in findings)
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -143,19 +144,20 @@ def _verdict(judged: Sequence[Judged]) -> tuple[str, str]:
     if not judged:
         return "bad", "No bag was found"
     if bad:
-        return "bad", f"{bad:,} of {_counted(len(judged), 'bag')} invalid"
-    return "good", f"{_counted(len(judged), 'bag')}, none invalid"
+        return "bad", f"{bad:,} of {counted(len(judged), 'bag')} invalid"
+    return "good", f"{counted(len(judged), 'bag')}, none invalid"
 
 
-def _head(verdict: tuple[str, str]) -> Iterator[str]:
+def head(title: str, verdict: tuple[str, str]) -> Iterator[str]:
+    """Begin a page: what it is of, and what it comes to, with its sort of news."""
     sort, words = verdict
     yield (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
-        f"<title>Verification: {text(words)}</title>\n<style>{STYLE}</style>\n"
-        "</head>\n<body>\n<header>\n<h1>Verification of bags</h1>\n"
+        f"<title>{title}: {text(words)}</title>\n<style>{STYLE}</style>\n"
+        f"</head>\n<body>\n<header>\n<h1>{title}</h1>\n"
         f'<p class="verdict {sort}">{text(words)}</p>\n'
     )
 
@@ -167,12 +169,17 @@ def _summary(judged: Sequence[Judged], *, at: datetime, software: str) -> Iterat
         "checked": f"{at:%Y-%m-%d %H:%M:%S} UTC, by the clock of this machine",
         "with": software,
         "level": ", ".join(sorted({str(one.level) for one in reports})),
-        "payload": f"{_counted(sum(one.files for one in reports), 'file')}, "
-        f"{_counted(sum(one.bytes for one in reports), 'byte')}",
+        "payload": f"{counted(sum(one.files for one in reports), 'file')}, "
+        f"{counted(sum(one.bytes for one in reports), 'byte')}",
         "digests": ", ".join(sorted({a for one in reports for a in one.algorithms})),
-        "found": f"{_counted(counts[Severity.ERROR], 'error')}, "
-        f"{_counted(counts[Severity.WARNING], 'warning')}",
+        "found": f"{counted(counts[Severity.ERROR], 'error')}, "
+        f"{counted(counts[Severity.WARNING], 'warning')}",
     }
+    yield from facts_list(facts)
+
+
+def facts_list(facts: Mapping[str, str]) -> Iterator[str]:
+    """Write what is known, and end the head of a page."""
     yield "<dl>\n"
     for name, value in facts.items():
         if value:
@@ -180,24 +187,25 @@ def _summary(judged: Sequence[Judged], *, at: datetime, software: str) -> Iterat
     yield "</dl>\n</header>\n<main>\n"
 
 
-def _table(columns: Iterable[str]) -> str:
+def table(columns: Iterable[str]) -> str:
+    """Begin a table."""
     heads = (f'<th scope="col"{_sort(one)}>{text(one)}</th>' for one in columns)
     head = f"<thead><tr>{''.join(heads)}</tr></thead>"
     return f'<div class="wide"><table>\n{head}\n<tbody>\n'
 
 
 def _sort(column: str) -> str:
-    numbers = ("files", "bytes", "errors", "warnings")
+    numbers = ("files", "bytes", "errors", "warnings", "bags")
     return ' class="number"' if column in numbers else ""
 
 
-_END = "</tbody>\n</table></div>\n"
+END = "</tbody>\n</table></div>\n"
 
 
 def _bags(heading: str, numbered: Iterable[tuple[int, Judged]]) -> Iterator[str]:
     yield f"<h2>{heading}</h2>\n"
     columns = ("verdict", "bag", "version", "files", "bytes", "errors", "warnings")
-    yield _table(columns)
+    yield table(columns)
     for number, one in numbered:
         report, counts = one.report, _counts(one.report.findings)
         sort, word = ("good", "valid") if report.ok else ("bad", "invalid")
@@ -210,7 +218,7 @@ def _bags(heading: str, numbered: Iterable[tuple[int, Judged]]) -> Iterator[str]
             f'<tr><td class="word {sort}">{word}</td><td class="name">{name}</td>'
             f"<td>{text(report.version)}</td>{cells}</tr>\n"
         )
-    yield _END
+    yield END
 
 
 def _details(number: int, one: Judged) -> Iterator[str]:
@@ -222,10 +230,10 @@ def _details(number: int, one: Judged) -> Iterator[str]:
         f"level {report.level}",
         f"BagIt {report.version}" if report.version else "",
         ", ".join(report.algorithms),
-        _counted(report.files, "file"),
-        _counted(report.bytes, "byte"),
-        _counted(counts[Severity.ERROR], "error"),
-        _counted(counts[Severity.WARNING], "warning"),
+        counted(report.files, "file"),
+        counted(report.bytes, "byte"),
+        counted(counts[Severity.ERROR], "error"),
+        counted(counts[Severity.WARNING], "warning"),
     )
     yield (
         f'<section id="bag-{number}">\n'
@@ -233,19 +241,20 @@ def _details(number: int, one: Judged) -> Iterator[str]:
         f'<p class="facts">{text(DOT.join(filter(None, facts)))}</p>\n'
     )
     if report.findings:
-        yield _table(FINDINGS)
-        yield from map(_row, report.findings)
-        yield _END
+        yield table(FINDINGS)
+        yield from map(row, report.findings)
+        yield END
     if one.opinions:
         yield from _opinions(one.opinions)
     yield "</section>\n"
 
 
-def _row(one: Finding) -> str:
+def row(one: Finding) -> str:
+    """Write a finding as a row of the table with the columns ``FINDINGS``."""
     return (
         f'<tr><td class="word {SORTS[one.severity]}">{one.severity}</td>'
         f'<td class="code"><code>{text(one.code)}</code></td>'
-        f'<td class="name">{_name(one.path)}</td>'
+        f'<td class="name">{isolated(one.path)}</td>'
         f'<td class="found">{text(one.message)}</td>'
         f'<td class="clause">{text(one.clause)}</td></tr>\n'
     )
@@ -253,15 +262,15 @@ def _row(one: Finding) -> str:
 
 def _opinions(told: Iterable[Opinion]) -> Iterator[str]:
     yield "<h4>Second opinion</h4>\n"
-    yield _table(("reader", "says", "of", "beside ours"))
+    yield table(("reader", "says", "of", "beside ours"))
     for one in told:
         reader = text(f"{one.peer} {one.version}".rstrip())
         yield (
             f'<tr><td class="word">{reader}</td><td class="code">{one.verdict}</td>'
-            f'<td class="name">{_name(one.path) or "the bag"}</td>'
+            f'<td class="name">{isolated(one.path) or "the bag"}</td>'
             f'<td class="found">{text(one.difference)}</td></tr>\n'
         )
-    yield _END
+    yield END
 
 
 def _glossary(judged: Iterable[Judged]) -> Iterator[str]:

@@ -61,10 +61,26 @@ def alarm(text: str) -> None:
 
 def say_json(value: object) -> None:
     """Print the one JSON document of a command."""
+    _put(sys.stdout, f"{_json(value)}\n")
+
+
+def say_json_with(value: object, name: str, items: Iterable[object]) -> None:
+    """Print one JSON document, an object whose last member is a list of any length."""
+    _put(sys.stdout, f'{_json(value).removesuffix("}").rstrip()},\n  "{name}": [')
+    comma = ""
+    for one in items:
+        told = _json(one).replace("\n", "\n    ")
+        _put(sys.stdout, f"{comma}\n    {told}")
+        comma = ","
+    end = "\n  ]" if comma else "]"
+    _put(sys.stdout, f"{end}\n}}\n")
+
+
+def _json(value: object) -> str:
     text = json.dumps(value, ensure_ascii=not _speaks_unicode(), indent=2)
     if not text.isascii():
         text = "".join(c if _is_harmless(c) else json.dumps(c)[1:-1] for c in text)
-    _put(sys.stdout, f"{text}\n")
+    return text
 
 
 def kept_before(paths: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from defects import CASES
 
 from pipeline.errors import Exit, LockedError, StorageError, UsageError
 from pipeline.handoff import receive as reception
+from pipeline.handoff import unpacking
 from pipeline.handoff.receive import AlreadyKeptError, receive, received_json
 from pipeline.holdings.store import Store
 from pipeline.packaging.members import Limits, RejectedError
@@ -371,14 +372,14 @@ def test_nothing_is_written_through_a_trap_in_staging(
     """Someone with access to staging lays a link there while a bag is unpacked."""
     trap = tmp_path / "trap"
     trap.mkdir()
-    honest = reception._Unpacking
+    honest = unpacking._Unpacking
 
     def laid(root, parcel):
         (bag,) = (store.root / ".muniment/staging/gift").iterdir()
         TRAPS[name](bag, trap)
         return honest(root, parcel)
 
-    monkeypatch.setattr(reception, "_Unpacking", laid)
+    monkeypatch.setattr(unpacking, "_Unpacking", laid)
     with pytest.raises(StorageError):
         take_in(sent(tmp_path, Form.TAR), store)
     assert list(trap.iterdir()) == []
@@ -389,13 +390,13 @@ def test_a_file_that_changes_while_it_is_unpacked_leaves_nothing(
     tmp_path, store, monkeypatch
 ):
     file = sent(tmp_path, Form.TAR)
-    honest = reception._Unpacking
+    honest = unpacking._Unpacking
 
     def changed(root, parcel):
         file.write_bytes(hostile.tar(hostile.member(b"/etc/evil")))
         return honest(root, parcel)
 
-    monkeypatch.setattr(reception, "_Unpacking", changed)
+    monkeypatch.setattr(unpacking, "_Unpacking", changed)
     with pytest.raises(RejectedError, match="changed while it was read"):
         take_in(file, store)
     assert staged(store) == []
@@ -405,7 +406,7 @@ def test_a_staging_folder_that_cannot_be_opened_is_told(tmp_path, store, monkeyp
     def refuse(*_):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(reception, "_Unpacking", refuse)
+    monkeypatch.setattr(unpacking, "_Unpacking", refuse)
     with pytest.raises(StorageError, match="Input/output error"):
         take_in(sent(tmp_path, Form.TAR), store)
 

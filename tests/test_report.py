@@ -121,7 +121,9 @@ VERDICTS = {
 @pytest.mark.parametrize(("reports", "words"), VERDICTS.values(), ids=VERDICTS)
 def test_the_verdict_stands_on_top(reports, words):
     reader = read(page(*reports))
-    assert reader.text.startswith(f"Verification: {words} Verification of bags {words}")
+    assert reader.text.startswith(
+        f"Verification of bags: {words} Verification of bags {words}"
+    )
 
 
 def test_opinions_stand_with_their_bag():

@@ -7,6 +7,7 @@
     holdings      list, show, catalogue
     bags          verify, export, receive, bag: bags in folders and in files
     beginnings    demo, init, config
+    upkeep        audit: what is wrong with an archive, and mending it
     custody       log verify, checkpoint, prove, consistency
 
 A module imports only what stands above it, here and in ``pipeline``. What only some

@@ -4,6 +4,7 @@
     kit           a bag with all that a stranger needs to check it
     declaration   the paper of a certificate: what is known, and blanks for a person
     certificate   a bag's records drafted for a court
+    unpacking     a parcel unpacked: beneath one folder, judged by what came
     receive       a stranger's bag: judged, unpacked, accession or quarantine
     consignment   what is sent: bags as items, readable from any byte on
     target        what every target of a deposit promises, and how one fails

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,28 +23,25 @@ from pipeline.clock import Clock
 from pipeline.disk import sync_tree
 from pipeline.errors import Exit, StorageError, UsageError
 from pipeline.fixity import Digester, write_file
+from pipeline.handoff.unpacking import unpacked
 from pipeline.holdings.custody import Act, Entry
 from pipeline.holdings.recovery import SOFTWARE
 from pipeline.holdings.room import Room
 from pipeline.holdings.store import Store
-from pipeline.model import Bag, Digest, Level, Severity
+from pipeline.model import Bag, Digest, Severity
 from pipeline.packaging import bag as bags
 from pipeline.packaging import tagfiles
-from pipeline.packaging.members import Limits, Member, Pieces, RejectedError
+from pipeline.packaging.members import Limits, RejectedError
 from pipeline.packaging.names import show
 from pipeline.packaging.parcel import Parcel, looked_into
-from pipeline.packaging.rules import Verdicts
-from pipeline.packaging.validate import Report, check, concluded, report_json
-from pipeline.packaging.walk import Kind, closed
+from pipeline.packaging.validate import Report, report_json
+from pipeline.packaging.walk import Kind
 
 if TYPE_CHECKING:  # whoever judges brings it along: it loads cryptography
     from pipeline.sealing.worth import Assurance
 
 JOB = "received"
 FINDINGS = "findings.json"
-MOST_FINDINGS = 10_000
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 Assay = Callable[[Path], "Assurance | None"]  # what the seals of a bag are worth
@@ -245,11 +242,7 @@ class _Reception(Struct, frozen=True, kw_only=True):
         """Unpack the bag, checking every byte on its way."""
         try:
             staged.mkdir()
-            with closed(os.open(staged, _FOLDER)) as root:
-                self.parcel.copy = _Unpacking(root, self.parcel).copy
-                verdicts = Verdicts(limit=MOST_FINDINGS)
-                report = Report(path=self.parcel.contents.file, level=Level.FULL)
-                return concluded(check(self.parcel, report, verdicts), verdicts)
+            return unpacked(self.parcel, staged)
         except OSError as error:
             raise StorageError.at(staged, error) from error
 
@@ -318,55 +311,3 @@ def _tagmanifests(parcel: Parcel) -> tuple[Digest, ...]:
                     digester.update(piece)
                 found.append(Digest(name.algorithm, digester.digests()[0].hex))
     return tuple(found)
-
-
-class _Unpacking:
-    """Writes the members of a parcel beneath an open folder, each new, by no link."""
-
-    def __init__(self, root: int, parcel: Parcel) -> None:
-        self._root = root
-        self._parcel = parcel
-
-    def copy(self, one: Member) -> Pieces:
-        """Write one member and yield its bytes. Raises StorageError."""
-        path = self._parcel.inside(one.entry.path)
-        try:
-            if one.entry.kind is Kind.FOLDER:
-                os.close(self._folder(path))
-                return
-            parent, _, name = path.rpartition(b"/")
-            with closed(self._folder(parent)) as folder:
-                new = os.open(name, _NEW, 0o644, dir_fd=folder)
-        except OSError as error:
-            raise StorageError.at(show(path), error) from error
-        with closed(new):
-            for piece in one.pieces():
-                _write(new, piece, path)
-                yield piece
-
-    def _folder(self, path: bytes) -> int:
-        """Open a folder beneath the root, made where it is not there yet."""
-        here = os.dup(self._root)
-        for part in path.split(b"/") if path else ():
-            try:
-                here, above = _below(here, part), here
-                os.close(above)
-            except OSError:
-                os.close(here)
-                raise
-        return here
-
-
-def _below(folder: int, part: bytes) -> int:
-    with suppress(FileExistsError):  # by an earlier member, or what follows fails
-        os.mkdir(part, 0o755, dir_fd=folder)
-    return os.open(part, _FOLDER, dir_fd=folder)
-
-
-def _write(descriptor: int, data: bytes, path: bytes) -> None:
-    view = memoryview(data)
-    try:
-        while view:
-            view = view[os.write(descriptor, view) :]
-    except OSError as error:
-        raise StorageError.at(show(path), error) from error

@@ -14,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from pipeline.clock import stamp, unstamp
+from pipeline.holdings.checks import Checked
 from pipeline.holdings.custody import Act, Entry, Logged
 from pipeline.holdings.database import LARGEST, Row
 from pipeline.holdings.description import Description, Kind
@@ -100,6 +101,15 @@ class Acknowledged(Struct, frozen=True, kw_only=True):
     is_verified: bool
     transforms: bool
     path: Path  # of the receipt
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """One fixity check of a bag, or of the copy that a target has of it."""
+
+    at: datetime
+    ok: bool
+    line: int  # of the custody log, which names its record
+    target: str = ""
 
 
 class Sort(StrEnum):
@@ -258,6 +268,27 @@ def acknowledged(row: sqlite3.Row, root: Path) -> Acknowledged:
     )
 
 
+def check_row(line: int, one: Checked) -> Row:
+    """Lay out a fixity check, by the line of the log that has its record."""
+    return {
+        "bag": one.bag,
+        "line": line,
+        "target": one.target,
+        "at": stamp(one.at),
+        "ok": int(one.ok),
+    }
+
+
+def check(row: sqlite3.Row) -> Check:
+    """Read a fixity check."""
+    return Check(
+        at=unstamp(row["at"]),
+        ok=bool(row["ok"]),
+        line=row["line"],
+        target=row["target"],
+    )
+
+
 def act_row(logged: Logged) -> Row:
     """Lay out a line of the custody log."""
     entry = logged.entry
@@ -294,6 +325,11 @@ def act(row: sqlite3.Row) -> Entry:
 
 def _pack_digests(digests: Iterable[Digest]) -> str:
     return " ".join(sorted(str(one) for one in digests))
+
+
+def digests(text: str) -> tuple[Digest, ...]:
+    """Read the digests of tag manifests."""
+    return _unpack_digests(text)
 
 
 def _unpack_digests(text: str) -> tuple[Digest, ...]:

@@ -9,14 +9,15 @@ Paths are kept relative to the archive, which may be moved. One connection, one 
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import FixityError, StorageError, UsageError
-from pipeline.holdings import cards, receipts
+from pipeline.holdings import cards, checks, receipts
 from pipeline.holdings.cards import (
     Acknowledged,
+    Check,
     Found,
     Hit,
     Holding,
@@ -26,9 +27,9 @@ from pipeline.holdings.cards import (
     Visit,
 )
 from pipeline.holdings.custody import Entry, Logged
-from pipeline.holdings.database import Database, asking
+from pipeline.holdings.database import Database, Row, asking
 from pipeline.holdings.description import Description, describe, key_of
-from pipeline.model import Previous
+from pipeline.model import Digest, Previous
 
 BY_BAG = ("bags", "captures", "exchanges", "quotes", "artefacts", "runs", "words")
 NEAR = 1000  # names that are looked through for one like a name not found
@@ -80,11 +81,13 @@ class Catalogue:
         with self._database.changing():
             _delete(self._database, bag)
 
-    def note(self, acts: Iterable[Logged]) -> None:
-        """Take in lines of the custody log."""
-        rows = [cards.act_row(logged) for logged in acts]
+    def note(self, acts: Iterable[Logged]) -> tuple[str, ...]:
+        """Take in lines of the custody log, and the fixity checks that they record.
+
+        Returns what of those records could not be read, in sentences.
+        """
         with self._database.changing():
-            self._database.put("acts", rows)
+            return _noted(self._database, acts, self._root)
 
     def acknowledge(self, receipt: Path) -> None:
         """Take in a receipt, reading its file. Raises FixityError where it is none."""
@@ -180,6 +183,27 @@ class Catalogue:
         )
         with asking(self._database.path):
             return tuple(cards.act(row) for row in rows)
+
+    def checks(self, bag: str) -> tuple[Check, ...]:
+        """Return every fixity check of a bag, in order of time, copies' included."""
+        rows = self._database.ask(
+            "SELECT * FROM checks WHERE bag = :bag ORDER BY line, target", {"bag": bag}
+        )
+        with asking(self._database.path):
+            return tuple(cards.check(row) for row in rows)
+
+    def last_checks(self) -> dict[str, int]:
+        """Tell of each bag which line of the log records its last fixity check."""
+        rows = self._database.each(
+            "SELECT bag, MAX(line) AS line FROM checks WHERE target = '' GROUP BY bag"
+        )
+        return {row["bag"]: row["line"] for row in rows}
+
+    def places(self) -> Iterator[tuple[str, tuple[Digest, ...]]]:
+        """Yield the path of each bag, from the archive down, and its tag manifests."""
+        for row in self._database.each("SELECT path, tagmanifests FROM bags"):
+            with asking(self._database.path):
+                yield row["path"], cards.digests(row["tagmanifests"])
 
     def receipts(
         self, *, bag: str | None = None, target: str | None = None
@@ -305,7 +329,7 @@ def rebuild(
                     remarks += _tried(database, bag, root)
                 for receipt in acknowledged:
                     remarks += _acknowledged(database, receipt, root)
-                database.put("acts", [cards.act_row(logged) for logged in log])
+                remarks += _noted(database, log, root)
         finally:
             database.close()
         with scratch.open("rb") as file:
@@ -341,6 +365,29 @@ def _acknowledged(database: Database, receipt: Path, root: Path) -> tuple[str, .
     except FixityError as error:
         return (str(error),)
     database.put("receipts", rows)
+    return ()
+
+
+def _noted(database: Database, acts: Iterable[Logged], root: Path) -> tuple[str, ...]:
+    rows: list[Row] = []
+    remarks: list[str] = []
+    for logged in acts:
+        rows.append(cards.act_row(logged))
+        if checks.is_record(logged.entry):
+            remarks += _recorded(database, logged, root)
+    database.put("acts", rows)
+    return tuple(remarks)
+
+
+def _recorded(database: Database, logged: Logged, root: Path) -> tuple[str, ...]:
+    """Take in the fixity checks of one record, if it is the one that the log names."""
+    path, digest = root / logged.entry.path, checks.digest_in(logged.entry)
+    try:
+        if digest is not None:
+            made = checks.read(path, digest)
+            database.put("checks", [cards.check_row(logged.n, one) for one in made])
+    except (FixityError, StorageError) as error:
+        return (str(error),)
     return ()
 
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from pipeline.errors import LockedError, StorageError
 
-VERSION = 3  # of the tables; a file with another one is built anew
+VERSION = 4  # of the tables; a file with another one is built anew
 CHECKPOINT = 1 << 13  # pages in the journal before a commit has to fold them in
 LARGEST = (1 << 63) - 1  # number that fits
 PATIENCE = 10.0  # seconds to wait for another writer
@@ -55,6 +55,9 @@ CREATE TABLE acts (
   n INTEGER PRIMARY KEY, act TEXT, at TEXT, bag TEXT, job TEXT, run TEXT, path TEXT,
   tagmanifests TEXT, outcome TEXT, software TEXT, detail TEXT);
 CREATE INDEX acts_by_bag ON acts (bag);
+CREATE TABLE checks ( -- what audits found, as their records tell
+  bag TEXT, line INTEGER, target TEXT, at TEXT, ok INTEGER,
+  PRIMARY KEY (bag, line, target)) WITHOUT ROWID;
 CREATE TABLE receipts (
   nonce TEXT, bag TEXT, n INTEGER, job TEXT, target TEXT, kind TEXT, location TEXT,
   at TEXT, tagmanifests TEXT, files INTEGER, size INTEGER, verified INTEGER,
@@ -175,6 +178,11 @@ class Database:
         """Return the rows that answer a question with ``:named`` values."""
         with asking(self.path):
             return self._connection.execute(question, values).fetchall()
+
+    def each(self, question: str) -> Iterator[sqlite3.Row]:
+        """Yield the rows that answer a question, one by one."""
+        with asking(self.path):
+            yield from self._connection.execute(question)
 
     def put(self, table: str, rows: Sequence[Row]) -> None:
         """Add rows of one shape to a table, in place of rows with the same key."""

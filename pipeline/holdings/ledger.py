@@ -8,14 +8,14 @@ what lies elsewhere tells of that. Checks of the bags themselves stand in ``veri
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from msgspec import Struct, field
 
 from pipeline.errors import FixityError, PipelineError, StorageError
 from pipeline.holdings.checkpoints import Checkpoints, Stored, read
-from pipeline.holdings.custody import LIMIT, STILL_KEPT, Act, Entry, parse_line
+from pipeline.holdings.custody import LIMIT, STILL_KEPT, Act, Entry, Logged, parse_line
 from pipeline.holdings.merkle import Frontier, Head, head_json, leaf_of
 from pipeline.holdings.note import Verifier, signers
 from pipeline.holdings.room import Room, told
@@ -25,6 +25,8 @@ MOST = 20  # findings of one code; the rest are counted
 CLAUSE = "archive/README.md, the custody log"
 CHECKPOINT = "C2SP tlog-checkpoint"
 CONSISTENCY = "RFC 9162 2.1.4"
+
+Hear = Callable[[Logged], None]
 
 RULES = {  # code: the clause, and what it means
     "ledger-torn": (CLAUSE, "the log ends within a line"),
@@ -37,6 +39,7 @@ RULES = {  # code: the clause, and what it means
     "ledger-missing-bag": (CLAUSE, "a bag that the log has kept is not there"),
     "ledger-unlogged-bag": (CLAUSE, "a bag stands in the archive and not in the log"),
     "ledger-mismatch": (CLAUSE, "a bag is not the one that the log names"),
+    "ledger-checks": (CLAUSE, "a record of fixity checks is not what the log names"),
 }
 
 
@@ -90,19 +93,25 @@ class Examined(Struct, frozen=True, kw_only=True):
         return not any(one.severity is Severity.ERROR for one in self.findings)
 
 
-def examine(root: Path, *, since: Iterable[Path] = ()) -> Examined:
+def examine(
+    root: Path, *, since: Iterable[Path] = (), hear: Hear | None = None
+) -> Examined:
     """Read the whole log of an archive and report everything that is wrong with it.
 
-    ``since`` names checkpoints that were kept elsewhere. Raises StorageError.
+    ``since`` names checkpoints that were kept elsewhere. Whoever wants to ``hear`` each
+    line that can be read compares the bags with them as well, and that is left to him.
+    Raises StorageError.
     """
     room = Room(root)
-    standing = tuple(map(room.relative, room.bags()))  # before the log, which is ahead
+    # before the log, which is ahead
+    standing = () if hear else tuple(map(room.relative, room.bags()))
     claims = _Claims.of(Checkpoints(root), room, since)
-    reading = _Reading(claims.sizes())
+    reading = _Reading(claims.sizes(), hear=hear)
     path = room.own / "custody.jsonl"
     reading.read(path)
     found = [*reading.findings, *claims.findings, *claims.judged(reading)]
-    found += _beside_bags(room, reading.standing, standing)
+    if not hear:
+        found += _beside_bags(room, reading.standing, standing)
     return Examined(
         path=path,
         head=reading.frontier.head(),
@@ -172,15 +181,20 @@ def _beside_bags(
     room: Room, standing: Standing, here: Iterable[str]
 ) -> Iterator[Finding]:
     for path in standing.missing(room.root, below=room.root):
-        yield finding(
-            "ledger-missing-bag",
-            path,
-            "the log says that this bag is kept, and it is not there; bring it back "
-            "from a copy",
-        )
+        yield missing(path)
     for path in here:
         if path not in standing.kept:
             yield unlogged(path)
+
+
+def missing(path: str) -> Finding:
+    """Tell of a bag that the log has and the archive has not."""
+    return finding(
+        "ledger-missing-bag",
+        path,
+        "the log says that this bag is kept, and it is not there; bring it back "
+        "from a copy",
+    )
 
 
 def unlogged(path: str) -> Finding:
@@ -197,7 +211,11 @@ class _Reading:
     """One pass over the log: its lines, and its heads where somebody signed one."""
 
     def __init__(
-        self, sizes: frozenset[int] = frozenset(), *, is_close: bool = True
+        self,
+        sizes: frozenset[int] = frozenset(),
+        *,
+        is_close: bool = True,
+        hear: Hear | None = None,
     ) -> None:
         self._sizes = sizes
         self._is_close = is_close  # look at what each line says
@@ -205,6 +223,7 @@ class _Reading:
         self.frontier = Frontier()
         self.heads: dict[int, Head] = {0: self.frontier.head()}
         self.standing = Standing()
+        self._hear = hear or (lambda logged: self.standing.take(logged.entry))
         self.findings: list[Finding] = []
 
     def read(self, path: Path) -> None:
@@ -248,7 +267,7 @@ class _Reading:
         if logged.n != self._expected:
             self._say("ledger-gap", self._misplaced(logged.n))
         self._expected = logged.n + 1
-        self.standing.take(logged.entry)
+        self._hear(logged)
 
     def _misplaced(self, n: int) -> str:
         if n < self._expected:

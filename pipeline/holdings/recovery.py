@@ -9,6 +9,7 @@ deleted; the catalogue is left to ``store``.
 
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -17,8 +18,9 @@ from msgspec.structs import replace
 from pipeline import __version__
 from pipeline.clock import Clock
 from pipeline.disk import Disk, sync_folder, sync_tree
-from pipeline.errors import PipelineError
+from pipeline.errors import FixityError, PipelineError
 from pipeline.holdings import receipts
+from pipeline.holdings.checks import Checks, is_record
 from pipeline.holdings.custody import STILL_KEPT, Act, Entry, Log, Logged
 from pipeline.holdings.description import describe
 from pipeline.holdings.journal import Journal, journals
@@ -34,6 +36,7 @@ TORN = "the torn end of the custody log"
 FOUND = "in quarantine without a line in the log"
 WHOLE = "stood in its place without a line in the log; every digest was checked"
 RESTORED = "put back by a repair that had not finished; every digest was checked"
+REPLACED = "damaged, and replaced by a copy"  # so begins why a bag was set aside
 
 
 class Recovery(Struct, frozen=True, kw_only=True):
@@ -42,6 +45,7 @@ class Recovery(Struct, frozen=True, kw_only=True):
     room: Room
     log: Log
     receipts: Receipts
+    checks: Checks
     record: Callable[[Entry], int]
     clock: Clock
     disk: Disk
@@ -59,7 +63,9 @@ class Recovery(Struct, frozen=True, kw_only=True):
         said += self._see_to_bags(known)
         self._see_to_staging(known, stopped, abandoned)
         said += self._log_quarantine(known)
+        said += self._see_to_replaced(known)
         said += self._see_to_receipts(known)
+        self._see_to_checks(known)
         said += self._missing(known)
         return tuple(said)
 
@@ -81,6 +87,7 @@ class Recovery(Struct, frozen=True, kw_only=True):
             self.room.move(staged, self.room.root / place)
             self._kept(self.room.root / place, RESTORED)
             known.placed[staged.name] = place
+            known.replaced.discard(staged.name)
             yield f"{self.room.root / place}: put back by a repair that had not ended"
 
     def _see_to_staging(
@@ -173,9 +180,26 @@ class Recovery(Struct, frozen=True, kw_only=True):
             self.record(entry)
             if not stands:
                 known.placed.pop(bag, None)
+            elif reason == FOUND:
+                known.replaced.add(bag)
             yield f"{path}: set aside: {reason}"
 
-    # ------------------------------------------------------------------------ receipts
+    def _see_to_replaced(self, known: "Known") -> Iterator[str]:
+        """Log a bag that a repair had put in its place, and not yet logged."""
+        for bag in sorted(known.replaced):
+            place = known.last[bag]
+            if same(self.room.root / place, known.digests[place]):
+                self._kept(self.room.root / place, RESTORED)
+                yield f"{self.room.root / place}: {RESTORED}"
+
+    # ------------------------------------------------------------ receipts, and checks
+
+    def _see_to_checks(self, known: "Known") -> None:
+        """Log a record of fixity checks that was kept and not logged."""
+        for path in self.checks.paths():
+            if self.room.relative(path) not in known.checks:
+                with suppress(FixityError):  # none of ours; it counts for nothing
+                    self.record(self.checks.entry(path, self.clock))
 
     def _see_to_receipts(self, known: "Known") -> Iterator[str]:
         """Log a receipt that was kept and not logged, if its signature fits."""
@@ -204,6 +228,8 @@ class Known(Struct, frozen=True, kw_only=True):
     quarantined: set[str] = field(default_factory=set)
     aside: dict[str, str] = field(default_factory=dict)  # why, by place in quarantine
     receipts: set[str] = field(default_factory=set)  # by place
+    checks: set[str] = field(default_factory=set)  # records of them, by place
+    replaced: set[str] = field(default_factory=set)  # by copies that nobody logged
     told: set[tuple[str, ...]] = field(default_factory=set)  # of seals, deposits
 
     @classmethod
@@ -214,14 +240,19 @@ class Known(Struct, frozen=True, kw_only=True):
             if entry.act in {Act.ACCESSION, Act.RECOVERY}:
                 known.digests[entry.path] = entry.tagmanifests
                 known.last[entry.bag] = known.placed[entry.bag] = entry.path
+                known.replaced.discard(entry.bag)
             elif entry.act is Act.QUARANTINE:
                 known.quarantined.add(entry.path)
                 if entry.outcome != STILL_KEPT:
                     known.placed.pop(entry.bag, None)
+                elif entry.detail.startswith(REPLACED) and entry.bag in known.last:
+                    known.replaced.add(entry.bag)
             elif entry.act in {Act.SEAL, Act.RENEWAL, Act.DEPOSIT}:
                 known.told.add(told_by(entry))
             elif entry.act is Act.RECEIPT:
                 known.receipts.add(entry.path)
+            elif is_record(entry):
+                known.checks.add(entry.path)
         return known
 
 

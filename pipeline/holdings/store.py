@@ -6,6 +6,7 @@ and makes it whole: no kept bag is lost, no half bag is ever seen in its place, 
 that was captured is deleted. The catalogue comes last, since it can be built again.
 """
 
+import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ from pipeline.holdings import catalogue as index
 from pipeline.holdings import receipts
 from pipeline.holdings.catalogue import Catalogue
 from pipeline.holdings.checkpoints import Checkpoints, Stored
-from pipeline.holdings.custody import Act, Entry, Log, Logged
+from pipeline.holdings.checks import Checks
+from pipeline.holdings.custody import STILL_KEPT, Act, Entry, Log, Logged
 from pipeline.holdings.database import DatabaseError
 from pipeline.holdings.description import describe
 from pipeline.holdings.journal import Begun, Journal, Step, journals
@@ -50,6 +52,7 @@ class Store:
         self.notes: tuple[str, ...] = ()
         self._room = Room(root, disk)
         self.receipts = Receipts(root, disk)
+        self.checks = Checks(root, disk)
         self.log = Log(self._room.own / "custody.jsonl", disk=disk)
         self.clock = self._clock = clock
         self._disk = disk
@@ -86,6 +89,11 @@ class Store:
     def place(self, bag: str, job: str, started: datetime) -> Path:
         """Tell where a bag of a job belongs. Raises UsageError for a name unfit."""
         return self._room.place(bag, job, started)
+
+    @property
+    def staging(self) -> Path:
+        """Where bags are in the making."""
+        return self._room.staging
 
     @property
     def catalogue(self) -> Catalogue:
@@ -254,12 +262,36 @@ class Store:
         self._take_in(place)
         return place
 
+    def restore(self, staged: Path, entry: Entry, *, why: str) -> Path | None:
+        """Put a whole bag from staging in the place of one that is damaged or gone.
+
+        ``entry`` tells of it. The damaged one goes to quarantine, for the reason
+        ``why``; its place there comes back. Raises StorageError; ``recover`` then finds
+        one of them in the place, or puts it there.
+        """
+        self._require_lock()
+        place, aside = self.root / entry.path, ""
+        sync_tree(staged, self._disk)
+        sync_folder(staged.parent, self._disk)  # from here on it can be found again
+        self._room.make(place.parent)
+        if os.path.lexists(place):
+            aside = self._room.set_aside(place)
+        self._room.move(staged, place)
+        if aside:
+            told = {"path": aside, "outcome": STILL_KEPT, "detail": why}
+            gone = replace(entry, act=Act.QUARANTINE, tagmanifests=(), **told)
+            self.record(gone)
+        self.record(entry)
+        self._take_in(place)
+        return self.root / aside if aside else None
+
     def record(self, entry: Entry) -> int:
         """Write an act into the custody log and return the number of its line."""
         self._require_lock()
         n = self.log.append(entry)
         try:
-            self.catalogue.note((Logged(n=n, line=b"", entry=entry),))
+            one = Logged(n=n, line=b"", entry=entry)
+            self._note(*self.catalogue.note((one,)))
         except PipelineError as error:  # the log is what counts
             self._note(str(error))
         return n
@@ -322,6 +354,7 @@ class Store:
             room=self._room,
             log=self.log,
             receipts=self.receipts,
+            checks=self.checks,
             record=self.record,
             clock=self._clock,
             disk=self._disk,
@@ -345,7 +378,7 @@ class Store:
         if catalogue.noted() > lines:
             return False
         if catalogue.noted() < lines:
-            catalogue.note(self.log.read())
+            self._note(*catalogue.note(self.log.read()))
         here = {self._room.relative(bag): bag for bag in self.bags()}
         held = {
             self._room.relative(one.bag.path): one.bag.id for one in catalogue.bags()

@@ -39,7 +39,7 @@ class Verification(Struct):
             return report
         standing, damage = self._log(root)
         path = bag.relative_to(root).as_posix()
-        found = tuple(_against(bag, path, standing.kept.get(path)))
+        found = tuple(against(bag, path, standing.kept.get(path)))
         if damage:
             found += (_unreadable(damage),)
         return _with(report, found)
@@ -115,7 +115,7 @@ def _unreadable(damage: tuple[Finding, ...]) -> Finding:
     return finding(first.code, "", message)
 
 
-def _against(
+def against(
     bag: Path, path: str, logged: tuple[Digest, ...] | None
 ) -> Iterator[Finding]:
     """Compare a bag with the line of the log that tells how it came here."""
