@@ -21,6 +21,7 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     handoff/      Bag to Receipt, and back
 
     plan          what a run will do, fixed before its first request (pure)
+    schedule      which manifests are due, since when, and when next (pure)
     outcome       what became of a run, as values, JSON and an exit status (pure)
     sealbook      the archive's view of seals: logged, read back, judged with the bag
     notary        a run's plan stamped, its bags sealed

@@ -51,6 +51,15 @@ class Visit(Struct, frozen=True, kw_only=True):
     payload: Digest | None
 
 
+class Attendance(Struct, frozen=True, kw_only=True):
+    """When one source was visited, as far as a clock can explain it."""
+
+    source: str
+    first: datetime | None  # None where each visit is dated too far ahead
+    last: datetime | None
+    latest: datetime  # whatever a clock says
+
+
 class PastRun(Struct, frozen=True, kw_only=True):
     """A run as its bag tells it; without a bag (``bag`` empty) it was cut short."""
 
@@ -180,6 +189,16 @@ def visit(row: sqlite3.Row) -> Visit:
         bag=row["bag"],
         at=_moment(row["at"]),
         payload=_digest(row["payload"]),
+    )
+
+
+def attendance(row: sqlite3.Row) -> Attendance:
+    """Read when a source was visited."""
+    return Attendance(
+        source=row["source"],
+        first=_moment(row["first"] or ""),
+        last=_moment(row["last"] or ""),
+        latest=unstamp(row["latest"]),
     )
 
 

@@ -11,12 +11,15 @@ import difflib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
+from pipeline.clock import stamp
 from pipeline.errors import FixityError, StorageError, UsageError
 from pipeline.holdings import cards, checks, receipts
 from pipeline.holdings.cards import (
     Acknowledged,
+    Attendance,
     Check,
     Found,
     Hit,
@@ -135,6 +138,17 @@ class Catalogue:
         )
         with asking(self._database.path):
             return tuple(cards.visit(row) for row in rows)
+
+    def attendance(self, job: str, *, until: datetime) -> tuple[Attendance, ...]:
+        """Return when each source of a job was visited; later than ``until`` apart."""
+        rows = self._database.ask(
+            "SELECT source, MIN(CASE WHEN at <= :until THEN at END) AS first,"
+            " MAX(CASE WHEN at <= :until THEN at END) AS last, MAX(at) AS latest"
+            " FROM visits WHERE job = :job AND at != '' GROUP BY source",
+            {"job": job, "until": stamp(until)},
+        )
+        with asking(self._database.path):
+            return tuple(cards.attendance(row) for row in rows)
 
     def captures(
         self, *, job: str | None = None, source: str | None = None
