@@ -263,6 +263,7 @@ class Deposit(Struct, frozen=True, kw_only=True):
     host_key: str = ""  # of an SFTP server: "ssh-ed25519 AAAA..."
     rate: int | None = None  # bytes a second
     command: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()  # the program that gives back what the other keeps
     drop: str = ""  # the folder that Archivematica takes transfers from
     location: str = ""  # and its UUID there
     processing: str = ""  # the name of a processing configuration there

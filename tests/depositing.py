@@ -1,5 +1,6 @@
 """What the tests of deposits stand on: bags to hand over, and targets of every kind."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -70,6 +71,7 @@ class Bench:
     put: Callable[[str, bytes], None]  # something stands there before us
     spoil: Callable[[str], None]  # one byte of something there changes
     lose: Callable[[str], None]
+    cut: Callable[[], None] | None = None  # breaks the next attempt, where we can't
     exempt: dict[str, str] = field(default_factory=dict)  # promise: why it makes none
 
 
@@ -192,3 +194,29 @@ def sftp(tmp_path: Path, sshd: Any, layout: Layout = Layout.TREE) -> Bench:
         clock=clock,
     )
     return on_disk(root, target)
+
+
+KEEPS = """\
+if [ -e "$0/../cut" ]; then
+  rm "$0/../cut"; mkdir "$0/$2"; cp "$1/bagit.txt" "$0/$2"; echo cut >&2; exit 1
+fi
+cp -rn "$1" "$0/" && printf '{"location": "file://%s"}' "$0"
+"""
+
+
+def command(tmp_path: Path, layout: Layout = Layout.TREE) -> Bench:
+    from pipeline.handoff.targets.command import Command, Program
+
+    root = tmp_path / "kept by a program"
+    root.mkdir(exist_ok=True)
+    program = Program(
+        command=("sh", "-c", KEEPS, str(root), "{bag}", "{name}"),
+        read=("cat", f"{root}/{{file}}"),
+        environ={"PATH": os.environ["PATH"]},
+        layout=layout,
+    )
+    target = Command(
+        name="ours", program=program, clock=Clock(), work=tmp_path / "work"
+    )
+    is_tree = layout is Layout.TREE  # then it is the program that reads the bag
+    return on_disk(root, target, cut=(tmp_path / "cut").touch if is_tree else None)

@@ -22,6 +22,8 @@ TARGETS = {
     "sftp, tar": lambda tmp, get: depositing.sftp(tmp, get("sshd"), Layout.TAR),
     "s3, tree": lambda tmp, get: depositing.s3(tmp, get("moto"), Layout.TREE),
     "s3, tar": lambda tmp, get: depositing.s3(tmp, get("moto"), Layout.TAR),
+    "command, tree": lambda tmp, _: depositing.command(tmp, Layout.TREE),
+    "command, tar": lambda tmp, _: depositing.command(tmp, Layout.TAR),
 }
 
 
@@ -150,6 +152,8 @@ def test_the_same_deposit_again_changes_nothing(bench, sent):
 
 def test_an_interrupted_deposit_is_gone_on_with(bench, tmp_path):
     whole = consignment(tmp_path / "archive")
+    if bench.cut:
+        bench.cut()
     with pytest.raises((CutError, PipelineError)):
         bench.target.deposit(Watched(whole, most=1_500_000))
     receipt = bench.target.deposit(whole)

@@ -55,8 +55,8 @@ class Consignment(Struct, frozen=True, kw_only=True):
 
     nonce: str
     bags: tuple[Bag, ...]
-    accepted: str = ""  # what the target called it in an earlier attempt
-    note: Callable[[str], None] = lambda _: None  # keeps that for a later one
+    accepted: str = ""  # what was noted in earlier attempts, line by line
+    note: Callable[[str], None] = lambda _: None  # keeps a line for a later one
 
     def consigned(self) -> tuple[Consigned, ...]:
         """Name the bags by their tag manifests."""
@@ -153,10 +153,15 @@ def _tar(bag: Path, entries: list[Entry]) -> tuple[int, Reader]:
     for one in entries:
         is_folder = one.kind is Kind.FOLDER
         size = 0 if is_folder else one.size
-        parts.append(_bytes(tarball.head(one.path, size, is_folder=is_folder)))
+        parts.append(at_hand(tarball.head(one.path, size, is_folder=is_folder)))
         if size:
-            parts += [(size, _file(bag, one)), _bytes(tarball.padding(size))]
-    parts.append(_bytes(tarball.end(sum(size for size, _ in parts))))
+            parts += [(size, _file(bag, one)), at_hand(tarball.padding(size))]
+    parts.append(at_hand(tarball.end(sum(size for size, _ in parts))))
+    return laid(parts)
+
+
+def laid(parts: list[tuple[int, Reader]]) -> tuple[int, Reader]:
+    """Lay pieces of known sizes end to end, readable from any byte on."""
     starts = [0]
     for size, _ in parts:
         starts.append(starts[-1] + size)
@@ -170,7 +175,8 @@ def _tar(bag: Path, entries: list[Entry]) -> tuple[int, Reader]:
     return starts[-1], read
 
 
-def _bytes(data: bytes) -> tuple[int, Reader]:
+def at_hand(data: bytes) -> tuple[int, Reader]:
+    """Make a piece of bytes that are at hand."""
     return len(data), lambda offset: iter((data[offset:],))
 
 

@@ -7,6 +7,7 @@ digest of what was read back. This module trusts its place to have verified that
 
 import shutil
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -45,11 +46,17 @@ class Copies(Struct, frozen=True, kw_only=True):
 
     def deposit(self, consignment: Consignment) -> Receipt:
         """Put every item, then give the bags their names."""
+        items, names = consignment.items(self.layout), consignment.names(self.layout)
+        return self.keep(consignment, items, names)
+
+    def keep(
+        self, consignment: Consignment, items: Iterable[Item], names: tuple[str, ...]
+    ) -> Receipt:
+        """Put items that a consignment is told by, and give them their names."""
         transfer, answers, received = consignment.nonce, [], []
-        for item in consignment.items(self.layout):
+        for item in items:
             answers.append(self.place.put(transfer, item))
             received.append(acknowledged(item))
-        names = consignment.names(self.layout)
         answers.append(self.place.publish(transfer, names))
         return Receipt(
             nonce=consignment.nonce,
@@ -82,7 +89,7 @@ class Copies(Struct, frozen=True, kw_only=True):
         try:
             came.mkdir()
             for one in wanted:
-                self._bring(one, came)
+                bring(self.place, one, came)
             if layout is Layout.TAR:
                 unpack(came / top, came)
             (came / bag).rename(into / bag)
@@ -110,22 +117,25 @@ class Copies(Struct, frozen=True, kw_only=True):
         message = f"expected {one.size:,} bytes with {one.digest}, found {digest}"
         return finding("copy-mismatch", one.path, message)
 
-    def _bring(self, one: Received, into: Path) -> None:
-        place = into / one.path
-        if one.path.endswith("/"):
-            place.mkdir(parents=True)
-            return
-        place.parent.mkdir(parents=True, exist_ok=True)
-        digester = Digester((one.digest.algorithm,))
-        with open(create(place), "wb") as file:  # noqa: PTH123 - a descriptor
-            for piece in self.place.read(one.path):
-                digester.update(piece)
-                file.write(piece)
-        if digester.digests() != (one.digest,):
-            raise UnfaithfulError(
-                f"{self.place.location}: {one.path}: expected {one.digest}, found"
-                f" {digester.digests()[0]}; nothing was brought back. Ask another copy"
-            )
+
+def bring(place: Place, one: Received, into: Path) -> Path:
+    """Bring back what a receipt names. Raises UnfaithfulError for other bytes."""
+    path = into / one.path
+    if one.path.endswith("/"):
+        path.mkdir(parents=True)
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digester = Digester((one.digest.algorithm,))
+    with open(create(path), "wb") as file:  # noqa: PTH123 - a descriptor
+        for piece in place.read(one.path):
+            digester.update(piece)
+            file.write(piece)
+    if digester.digests() != (one.digest,):
+        raise UnfaithfulError(
+            f"{place.location}: {one.path}: expected {one.digest}, found"
+            f" {digester.digests()[0]}; nothing was brought back. Ask another copy"
+        )
+    return path
 
 
 def acknowledged(item: Item) -> Received:

@@ -52,7 +52,7 @@ class Pending(Struct, frozen=True, kw_only=True):
     job: str
     target: str
     nonce: str
-    accepted: str = ""  # what the target called it
+    accepted: str = ""  # what the target called it, a line for each thing it told
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -159,13 +159,15 @@ def pending_of(store: Store) -> tuple[Pending, ...]:
         elif one.act is Act.DEPOSIT:
             target, nonce, *rest = one.detail.split(" ", 2)
             before = found.get(nonce)
-            accepted = before.accepted if before else ""
+            accepted = [before.accepted] if before and before.accepted else []
+            if one.outcome == ACCEPTED:  # a target may tell of several bags
+                accepted += rest
             found[nonce] = Pending(
                 bag=one.bag,
                 job=one.job,
                 target=target,
                 nonce=nonce,
-                accepted=rest[0] if one.outcome == ACCEPTED and rest else accepted,
+                accepted="\n".join(accepted),
             )
     return tuple(found.values())
 

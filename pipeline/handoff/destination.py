@@ -5,6 +5,7 @@ its answers, its errors, its tracebacks. A kind of target whose optional part is
 installed is told with the command that installs it.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ USUAL = {  # what the users of each are used to
     Party.FOLDER: Layout.TREE,
     Party.SFTP: Layout.TREE,
     Party.S3: Layout.TREE,
+    Party.COMMAND: Layout.TREE,
     Party.INTERNET_ARCHIVE: Layout.TAR,
 }
 
@@ -231,10 +233,31 @@ def _sftp(told: Deposit, keys: Credentials, clock: Clock, _: Path) -> Target:
     return _copies(told, Sftp(login), clock)
 
 
+def _command(told: Deposit, keys: Credentials, clock: Clock, work: Path) -> Target:
+    from pipeline.handoff.targets.command import Command, Program  # noqa: PLC0415
+
+    program = Program(
+        command=_words(told, told.command),
+        read=_words(told, told.read),
+        environ=dict(os.environ),
+        secret=keys.secret,
+        layout=Layout(told.layout) if told.layout else USUAL[told.to],
+    )
+    return Command(name=told.name, program=program, clock=clock, work=work)
+
+
+def _words(told: Deposit, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Find a program that is named by a path beside what names it."""
+    if words and "/" in words[0]:
+        return (str(path_of(told, words[0])), *words[1:])
+    return words
+
+
 _MAKERS: Mapping[Party, Maker] = {
     Party.FOLDER: _folder,
     Party.S3: _s3,
     Party.SFTP: _sftp,
+    Party.COMMAND: _command,
 }
 
 

@@ -342,6 +342,7 @@ DEPOSIT = Block(
         ),
         "rate": Field(BYTES, "at most so many bytes a second"),
         "command": Field(Words(), "a program and its arguments; {bag} is the bag"),
+        "read": Field(Words(), "the program that gives it back; {file} is a file"),
         "drop": Field(LINE, "the folder that Archivematica takes transfers from"),
         "location": Field(
             Text(parse=Form(UUID, "a UUID", "2a2e8f51-...")), "its UUID there"

@@ -57,7 +57,7 @@ NEEDS: Mapping[Party, Needs] = {
         like="https://s3.us.archive.org",
     ),
     Party.DSPACE: Needs(must=("url",), may=("rate",), like="/srv/dspace/import"),
-    Party.COMMAND: Needs(must=("command",), may=("secret",)),
+    Party.COMMAND: Needs(must=("command",), may=("read", "secret", "layout")),
 }
 
 
