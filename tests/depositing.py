@@ -71,6 +71,7 @@ class Bench:
     put: Callable[[str, bytes], None]  # something stands there before us
     spoil: Callable[[str], None]  # one byte of something there changes
     lose: Callable[[str], None]
+    server: Any = None  # is closed in the end
     cut: Callable[[], None] | None = None  # breaks the next attempt, where we can't
     exempt: dict[str, str] = field(default_factory=dict)  # promise: why it makes none
 
@@ -220,3 +221,69 @@ def command(tmp_path: Path, layout: Layout = Layout.TREE) -> Bench:
     )
     is_tree = layout is Layout.TREE  # then it is the program that reads the bag
     return on_disk(root, target, cut=(tmp_path / "cut").touch if is_tree else None)
+
+
+def archivematica(tmp_path: Path, archive: Any = None) -> Bench:
+    import archives
+
+    from pipeline.handoff.targets.archivematica import Archivematica, Pipeline
+
+    root = tmp_path / "transfer source"
+    root.mkdir(exist_ok=True)
+    archive = archive or archives.Archivematica(root)
+    pipeline = Pipeline(
+        url=archive.url,
+        user=archives.USER,
+        key=archives.KEY,
+        location=archives.LOCATION,
+    )
+    clock = Clock()
+    target = Archivematica(pipeline, dropped(root, "am", "archivematica"), clock)
+    return on_disk(root, target, server=archive)
+
+
+def dropped(root: Path, name: str, kind: str) -> Copies:
+    return Copies(
+        name=name,
+        kind=kind,
+        place=Verified(Folder(root)),
+        layout=Layout.TREE,
+        clock=Clock(),
+    )
+
+
+def dspace(tmp_path: Path) -> Bench:
+    from pipeline.handoff.targets.dspace import Dspace
+
+    root = tmp_path / "imports"
+    root.mkdir(exist_ok=True)
+    return on_disk(root, Dspace(dropped(root, "dspace", "dspace")))
+
+
+def internet_archive(tmp_path: Path, archive: Any = None) -> Bench:
+    import archives
+
+    from pipeline.handoff.targets.internet_archive import Account, InternetArchive
+
+    archive = archive or archives.InternetArchive()
+    account = Account(
+        url=archive.url,
+        access=archives.ACCESS,
+        secret=archives.SECRET,
+        collection="test_collection",
+    )
+    item = "/toll_run/"
+
+    def spoil(path: str) -> None:
+        data = bytearray(archive.kept[item + path])
+        data[len(data) // 2] ^= 1
+        archive.kept[item + path] = bytes(data)
+
+    return Bench(
+        target=InternetArchive("ia", account, Clock()),
+        held=lambda: {p.removeprefix(item): d for p, d in archive.kept.items()},
+        put=lambda path, data: archive.kept.update({item + path: data}),
+        spoil=spoil,
+        lose=lambda path: archive.kept.pop(item + path),
+        server=archive,
+    )

@@ -22,6 +22,9 @@ TARGETS = {
     "sftp, tar": lambda tmp, get: depositing.sftp(tmp, get("sshd"), Layout.TAR),
     "s3, tree": lambda tmp, get: depositing.s3(tmp, get("moto"), Layout.TREE),
     "s3, tar": lambda tmp, get: depositing.s3(tmp, get("moto"), Layout.TAR),
+    "archivematica": lambda tmp, _: depositing.archivematica(tmp),
+    "internet-archive": lambda tmp, _: depositing.internet_archive(tmp),
+    "dspace": lambda tmp, _: depositing.dspace(tmp),
     "command, tree": lambda tmp, _: depositing.command(tmp, Layout.TREE),
     "command, tar": lambda tmp, _: depositing.command(tmp, Layout.TAR),
 }
@@ -58,6 +61,8 @@ def bench(request, tmp_path):
         pytest.skip(one.exempt[promise])
     yield one
     one.target.close()
+    if one.server:
+        one.server.close()
 
 
 @pytest.fixture

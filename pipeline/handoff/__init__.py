@@ -7,7 +7,10 @@
     unpacking     a parcel unpacked: beneath one folder, judged by what came
     receive       a stranger's bag: judged, unpacked, accession or quarantine
     consignment   what is sent: bags as items, readable from any byte on
+    labels        what a bag says of itself to others: Dublin Core, who may see it
+    saf           DSpace's Simple Archive Format, laid out as one zip (pure)
     target        what every target of a deposit promises, and how one fails
+    call          calls over HTTP to another archive, failures told
     wrapping      patience, a pace and a second look, around any place
     copies        a target made of a place: copies that can be had back
     targets/      where deposits go: a family, none knowing of another

@@ -38,7 +38,6 @@ USUAL = {  # what the users of each are used to
     Party.SFTP: Layout.TREE,
     Party.S3: Layout.TREE,
     Party.COMMAND: Layout.TREE,
-    Party.INTERNET_ARCHIVE: Layout.TAR,
 }
 
 
@@ -233,6 +232,63 @@ def _sftp(told: Deposit, keys: Credentials, clock: Clock, _: Path) -> Target:
     return _copies(told, Sftp(login), clock)
 
 
+def _archivematica(told: Deposit, keys: Credentials, clock: Clock, _: Path) -> Target:
+    from pipeline.handoff.targets.archivematica import (  # noqa: PLC0415 - likewise
+        Archivematica,
+        Pipeline,
+    )
+
+    user, key = keys.pair()
+    pipeline = Pipeline(
+        url=told.url.rstrip("/"),
+        user=user,
+        key=key,
+        location=told.location,
+        processing=told.processing,
+    )
+    return Archivematica(pipeline, _dropped(told, told.drop, clock), clock)
+
+
+def _internet_archive(
+    told: Deposit, keys: Credentials, clock: Clock, _: Path
+) -> Target:
+    from pipeline.handoff.targets.internet_archive import (  # noqa: PLC0415 - likewise
+        USUAL as ADDRESS,
+    )
+    from pipeline.handoff.targets.internet_archive import (  # noqa: PLC0415 - likewise
+        Account,
+        InternetArchive,
+    )
+
+    access, secret = keys.pair()
+    account = Account(
+        url=told.url or ADDRESS,
+        access=access,
+        secret=secret,
+        collection=told.collection,
+    )
+    return InternetArchive(told.name, account, clock, rate=told.rate or 0)
+
+
+def _dspace(told: Deposit, _: Credentials, clock: Clock, __: Path) -> Target:
+    from pipeline.handoff.targets.dspace import Dspace  # noqa: PLC0415 - likewise
+
+    return Dspace(_dropped(told, told.url, clock))
+
+
+def _dropped(told: Deposit, folder: str, clock: Clock) -> Copies:
+    """Make copies in a folder that another program takes them from."""
+    from pipeline.handoff.targets.folder import Folder  # noqa: PLC0415 - likewise
+
+    return Copies(
+        name=told.name,
+        kind=told.to.value,
+        place=wrapped(told, Folder(path_of(told, folder)), clock),
+        layout=Layout.TREE,
+        clock=clock,
+    )
+
+
 def _command(told: Deposit, keys: Credentials, clock: Clock, work: Path) -> Target:
     from pipeline.handoff.targets.command import Command, Program  # noqa: PLC0415
 
@@ -257,6 +313,9 @@ _MAKERS: Mapping[Party, Maker] = {
     Party.FOLDER: _folder,
     Party.S3: _s3,
     Party.SFTP: _sftp,
+    Party.ARCHIVEMATICA: _archivematica,
+    Party.INTERNET_ARCHIVE: _internet_archive,
+    Party.DSPACE: _dspace,
     Party.COMMAND: _command,
 }
 

@@ -52,7 +52,7 @@ NEEDS: Mapping[Party, Needs] = {
     ),
     Party.INTERNET_ARCHIVE: Needs(
         must=("secret",),
-        may=("url", "user", "collection", "layout", "rate"),
+        may=("url", "user", "collection", "rate"),
         url=WEB_URL,
         like="https://s3.us.archive.org",
     ),
