@@ -5,13 +5,16 @@ its answers, its errors, its tracebacks. A kind of target whose optional part is
 installed is told with the command that installs it.
 """
 
+import base64
+import html
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -31,6 +34,7 @@ from pipeline.model import Deposit, Finding, Manifest, Party, Receipt, When
 LARGEST_SECRET = 1 << 16
 MASK = "***"
 SSH_PORT = 22
+PIECE = 8  # characters of one that are told by nobody either
 SHORTEST = 4  # characters; what is shorter hides nothing and would mask every text
 EXTRAS = {Party.S3: ("boto3", "s3"), Party.SFTP: ("paramiko", "sftp")}
 USUAL = {  # what the users of each are used to
@@ -55,15 +59,40 @@ class Credentials(Struct, frozen=True, kw_only=True):
         return user, secret
 
     def mask(self, text: str) -> str:
-        """Hide the secret, wherever it stands in a text."""
+        """Hide the secret, wherever it stands in a text, and in whatever spelling."""
         told = {self.secret, *self.pair()[1:], *self.secret.splitlines()}
-        for one in sorted(told, key=len, reverse=True):
-            if len(one) >= SHORTEST:
-                text = text.replace(one, MASK)
+        told |= {":".join(self.pair())}  # as it goes into a header
+        known = {form for one in told for form in _spelt(one)}
+        cut = {part for one in known for part in _parts(one, text)}
+        for one in sorted(known | cut, key=len, reverse=True):
+            text = text.replace(one, MASK)
         return text
 
     def __repr__(self) -> str:
         return "Credentials(***)"
+
+
+def _parts(secret: str, text: str) -> Iterator[str]:
+    """Yield what may be left of a secret where a text was cut in its middle."""
+    sizes = range(PIECE, len(secret))
+    if len(secret) > PIECE and secret[:PIECE] in text:
+        yield from (secret[:size] for size in sizes)
+    if len(secret) > PIECE and secret[-PIECE:] in text:
+        yield from (secret[-size:] for size in sizes)
+
+
+def _spelt(secret: str) -> Iterator[str]:
+    """Yield a secret as it is, and as addresses, headers, JSON and XML spell it."""
+    if len(secret) < SHORTEST:
+        return
+    yield secret
+    yield quote(secret, safe="")
+    yield quote_plus(secret)
+    yield base64.b64encode(secret.encode()).decode().rstrip("=")
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1].replace("/", "\\/")
+    yield html.escape(secret)
+    yield repr(secret)[1:-1]
 
 
 def credentials_of(told: Deposit, environ: Mapping[str, str]) -> Credentials:
@@ -337,10 +366,11 @@ class Discreet(Struct, frozen=True, kw_only=True):
             self.target.preflight()
 
     def deposit(self, consignment: Consignment) -> Receipt:
-        """Hand over, and mask the answer."""
-        with self._discreetly():
-            receipt = self.target.deposit(consignment)
+        """Hand over, and mask the answer and what is to be noted of it."""
         mask = self.keys.mask
+        noted = replace(consignment, note=lambda text: consignment.note(mask(text)))
+        with self._discreetly():
+            receipt = self.target.deposit(noted)
         return replace(
             receipt, answer=mask(receipt.answer), location=mask(receipt.location)
         )
