@@ -22,6 +22,10 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
 
     plan          what a run will do, fixed before its first request (pure)
     schedule      which manifests are due, since when, and when next (pure)
+    roster        the manifests that a person keeps in a folder, and how each stands
+    timer         timers of the system that call ``tend`` (pure)
+    notice        what a person asked to be told of, in words (pure)
+    outbox        notices written down, then sent; what could not be sent stays
     outcome       what became of a run, as values, JSON and an exit status (pure)
     sealbook      the archive's view of seals: logged, read back, judged with the bag
     notary        a run's plan stamped, its bags sealed

@@ -22,6 +22,8 @@ from pipeline.commands import (
     handing,
     holdings,
     manifests,
+    running,
+    schedules,
     upkeep,
 )
 from pipeline.commands.session import Session, command
@@ -69,7 +71,7 @@ COMMANDS = (
     manifests.check,
     manifests.schema,
     manifests.plan,
-    manifests.run,
+    running.run,
     holdings.list_bags,
     holdings.show,
     holdings.catalogue,
@@ -81,6 +83,9 @@ COMMANDS = (
     handing.deposit,
     handing.receipts,
     upkeep.audit,
+    schedules.due,
+    schedules.schedule,
+    schedules.tend,
     evidence.seal,
     evidence.keys,
     custody.log,

@@ -55,6 +55,14 @@ class TimeServer(Struct, frozen=True, kw_only=True):
         return f"{host}:{self.port}"
 
 
+class Notifying(Struct, frozen=True, kw_only=True):
+    """Whom the operator wants told of everything: references, never the secrets."""
+
+    url: str = ""
+    heartbeat: str = ""  # told after each upkeep that came to its end
+    is_daily: bool = False  # a digest a day; damage is told at once
+
+
 class Table(Struct, frozen=True, kw_only=True):
     """A table that others know how to read, and the folder its paths lean on."""
 
@@ -110,6 +118,11 @@ contact = ""            # sent to web sites only where a manifest says identify:
 [clock]
 # sntp = ["time.example.org"]  # asked once a run; what they say stands in each seal
 
+[notify]                # needs muniment[notify]; one address, as apprise writes them
+# url = "env:MUNIMENT_NOTIFY"        # where it is kept, or mailto:me@example.org
+# digest = "daily"                   # one message a day; damage is told at once
+# heartbeat = "env:MUNIMENT_ALIVE"   # told after each `tend`, for a watch on the watch
+
 [network]
 allow = []              # networks beyond the public internet, as ["192.168.7.0/24"]
 """
@@ -156,6 +169,7 @@ class Config(Struct, frozen=True, kw_only=True):
     authorities: tuple[Timestamping, ...]
     sntp: tuple[TimeServer, ...]  # asked for the time, unauthenticated
     settings: tuple[Setting, ...]
+    notify: Notifying = Notifying()
     deposits: Table | None = None  # as ``deposit`` of a manifest; None for none
 
 
@@ -302,6 +316,30 @@ def _host_number(value: object, place: _Place) -> str:
         _refuse("an IP address, the one that sites see", text)
 
 
+REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:\S.*")
+MAIL = re.compile(r"mailto:(//)?[\w.+-]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
+
+
+def _address(value: object, place: _Place) -> str:
+    """Read whom to tell: such an address is a key as a rule, and not written out."""
+    text = _text(value, place)
+    if text.startswith("file:") and REFERENCE.fullmatch(text):
+        return f"file:{_path(text.removeprefix('file:'), place)}"
+    if text and not (REFERENCE.fullmatch(text) or MAIL.fullmatch(text)):
+        raise ValueError(
+            "expected env:NAME or file:PATH, where the address is kept, or "
+            "mailto:me@example.org; found something else, which is not shown"
+        )
+    return text
+
+
+def _digest(value: object, place: _Place) -> str:
+    text = _text(value, place)
+    if text not in {"", "daily"}:
+        _refuse('"daily", or "" for each at once', text)
+    return text
+
+
 def _no_proxy(value: object, place: _Place) -> str:
     if _text(value, place):
         raise ValueError('not supported yet; leave it out, or write ""')
@@ -327,10 +365,12 @@ RULES: Mapping[str, _Rule] = {
     "clock.sntp": _Rule(_time_servers, ()),
     "seal.key": _Rule(_key, None),
     "seal.authority": _Rule(_authorities, ()),
+    "notify.url": _Rule(_address, ""),
+    "notify.digest": _Rule(_digest, ""),
+    "notify.heartbeat": _Rule(_address, ""),
     "deposit": _Rule(_table, None),
 }
-SECTIONS = {"operator", "network", "seal", "clock"}
-NOT_YET = {"notify"}
+SECTIONS = {"operator", "network", "seal", "clock", "notify"}
 
 
 def _setting(name: str, value: object, place: _Place) -> Setting:
@@ -411,13 +451,11 @@ def _flat(
     for key, value in table.items():
         name = prefix + key
         here = place.at(_line_of(text, name)).origin
-        if name in NOT_YET and value:
-            raise UsageError(f"{here}: [{name}] is not supported yet; take it out")
         if name in SECTIONS and isinstance(value, dict):
             yield from _flat(value, f"{name}.", text, place)
         elif name in RULES:
             yield name, value
-        elif name not in NOT_YET:
+        else:
             raise UsageError(f"{here}: {name}: {_unknown(name, value)}")
 
 
@@ -539,6 +577,11 @@ def _config(found: Mapping[str, Setting]) -> Config:
         authorities=cast("tuple[Timestamping, ...]", authorities),
         sntp=cast("tuple[TimeServer, ...]", sntp),
         settings=tuple(found[name] for name in RULES),
+        notify=Notifying(
+            url=str(found["notify.url"].value),
+            heartbeat=str(found["notify.heartbeat"].value),
+            is_daily=found["notify.digest"].value == "daily",
+        ),
         deposits=deposits,
     )
 

@@ -93,12 +93,13 @@ class Visit(Struct, frozen=True, kw_only=True):
 
     def kept(self, *, strict: bool) -> Kept:
         """Tell it in short."""
+        exits = exits_of(self, strict=strict)
         return Kept(
             source=self.capture.source.id,
             verdict=self.capture.verdict,
-            told=source_told(self),
+            told={**source_told(self), "news": Exit.NOT_CAPTURED in exits},
             bag=None if self.bag is None else bag_told(self),
-            exits=exits_of(self, strict=strict),
+            exits=exits,
             clocks=self.clocks,
         )
 

@@ -344,7 +344,12 @@ BAD = {
     "authorities that are no tables": Bad(
         '[seal]\nauthority = ["x"]', ":2", ("expected a table",)
     ),
-    "a notice": Bad('[notify]\nurl = "x"', ":1", ("[notify] is not supported yet",)),
+    "an address written out": Bad(
+        '[notify]\nurl = "slack://T0/B0/secret"', ":2", ("env:NAME", "is not shown")
+    ),
+    "a digest of another kind": Bad(
+        '[notify]\ndigest = "hourly"', ":2", ('found "hourly"',)
+    ),
     "an inline table": Bad('operator = {nam = "x"}', ":1", ('"operator.name"',)),
     "broken TOML": Bad('archive = "x"\n[network\n', ":2:9", ("expected TOML",)),
     "TOML that ends too soon": Bad('archive = "x', ":1:", ("expected TOML",)),

@@ -3,11 +3,13 @@
     session       what every command is told, and how one is made
     evidence      seal, keys: who vouches for a bag, and since when
     handing       deposit, receipts: copies with others, and their word for it
-    manifests     check, schema, plan, run
+    manifests     check, schema, plan
+    running       run: what is named, or what is due; whoever asked is told
     holdings      list, show, catalogue
     bags          verify, export, receive, bag: bags in folders and in files
     beginnings    demo, init, config
     upkeep        audit: what is wrong with an archive, and mending it
+    schedules     due, schedule, tend: what comes round, and an archive left alone
     custody       log verify, checkpoint, prove, consistency
 
 A module imports only what stands above it, here and in ``pipeline``. What only some

@@ -48,15 +48,7 @@ def deposit(
         raise UsageError("expected a RUN or BAG to deposit, or --retry alone")
     if names and not targets:
         raise UsageError("expected --to NAME: the target that takes the bags")
-    session.holdings()
-    handed: list[Handed] = []
-    with closing(session.store()) as store, store.lock("deposit"):
-        for note in store.recover():
-            terminal.remark(note)
-        counter = Counter(session.config(), store, manifest)
-        due = pending(store, targets) if retry else asked(store, names, targets)
-        for bags, wanted in due:
-            handed += counter.hand(bags, wanted)
+    handed = handed_over(session, names, targets, manifest)
     if session.json:
         terminal.say_json(
             {
@@ -67,6 +59,25 @@ def deposit(
     else:
         tell(handed)
     return max((one.exit for one in handed), default=Exit.OK)
+
+
+def handed_over(
+    session: Session,
+    names: tuple[str, ...] = (),
+    targets: tuple[str, ...] = (),
+    manifest: str | None = None,
+) -> "list[Handed]":
+    """Hand over what is named; without names, whatever has no receipt yet."""
+    session.holdings()
+    handed: list[Handed] = []
+    with closing(session.store()) as store, store.lock("deposit"):
+        for note in store.recover():
+            terminal.remark(note)
+        counter = Counter(session.config(), store, manifest)
+        due = asked(store, names, targets) if names else pending(store, targets)
+        for bags, wanted in due:
+            handed += counter.hand(bags, wanted)
+    return handed
 
 
 def asked(

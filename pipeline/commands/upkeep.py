@@ -60,26 +60,62 @@ def audit(
     be stopped at any time, and the next one goes on.
     """
     from pipeline import auditpage, sheet  # noqa: PLC0415 - start-up time
-    from pipeline.audit import Auditor  # noqa: PLC0415 - likewise
-    from pipeline.balance import Scope  # noqa: PLC0415 - likewise
 
     if given and not repair:
         raise UsageError("--from goes with --repair: it names where copies lie")
     if html is not None:
         sheet.require_free(Path(html))  # before hours of reading
-    session.holdings()
     ear = Ear(quiet=session.json)
     interruption = Interruption(lambda _: terminal.alarm(STOPPING))
-    with closing(session.store()) as store, interruption.listening():
-        counter = targets(session, store, manifest)
-        scope = Scope(
+    with interruption.listening():
+        told = audited(
+            session,
+            ear,
+            interruption,
             percent=percent(sample),
-            seed=seed if seed is not None else store.clock.nonce(4).hex(),
+            seed=seed,
             budget=span(budget),
             copies=copies,
+            given=given if repair else None,
+            manifest=manifest,
         )
-        mender = mending(session, store, given, counter) if repair else None
-        told = Auditor(
+    if html is not None:
+        auditpage.write(Path(html), told, software=f"muniment {__version__}")
+    if session.json:
+        say_json(told)
+    else:
+        ear.ended(told)
+    return told.exit
+
+
+def audited(
+    session: Session,
+    ear: "Ear",
+    interruption: Interruption,
+    *,
+    percent: float = 100.0,
+    seed: str | None = None,
+    budget: "timedelta | None" = None,
+    copies: bool = False,
+    given: tuple[str, ...] | None = None,  # where copies lie; None: nothing is mended
+    manifest: str | None = None,
+) -> "Audited":
+    """Audit the archive as far as it is asked, and mend it where that is asked."""
+    from pipeline.audit import Auditor  # noqa: PLC0415 - start-up time
+    from pipeline.balance import Scope  # noqa: PLC0415 - likewise
+
+    session.holdings()
+    with closing(session.store()) as store:
+        counter = targets(session, store, manifest)
+        scope = Scope(
+            percent=percent,
+            seed=seed if seed is not None else store.clock.nonce(4).hex(),
+            budget=budget,
+            copies=copies,
+        )
+        repairs = given is not None
+        mender = mending(session, store, given or (), counter) if repairs else None
+        return Auditor(
             store=store,
             clock=store.clock,
             scope=scope,
@@ -89,13 +125,6 @@ def audit(
             stops=lambda: interruption.is_asked,
             mend=mender.mend if mender else None,
         ).carry_out()
-    if html is not None:
-        auditpage.write(Path(html), told, software=f"muniment {__version__}")
-    if session.json:
-        say_json(told)
-    else:
-        ear.ended(told)
-    return told.exit
 
 
 def percent(text: str | None) -> float:
@@ -109,7 +138,7 @@ def percent(text: str | None) -> float:
     return share
 
 
-def span(text: str | None) -> "timedelta | None":
+def span(text: str | None, option: str = "--budget") -> "timedelta | None":
     """Read a span of time: ``1h``. Raises UsageError."""
     from pipeline.intake.terms import Unfit, duration  # noqa: PLC0415 - start-up time
 
@@ -118,7 +147,7 @@ def span(text: str | None) -> "timedelta | None":
     try:
         return duration(text)
     except Unfit as error:
-        raise UsageError(f"--budget {error.message}") from error
+        raise UsageError(f"{option} {error.message}") from error
 
 
 def mending(
