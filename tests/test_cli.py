@@ -661,7 +661,7 @@ def test_a_second_run_on_a_held_archive_names_the_holder(says, site, place):
 
     def slow(connection: socket.socket) -> None:
         asked.set()
-        may_go.wait(30)
+        may_go.wait(120)
         connection.sendall(answer(b"late"))
 
     with Origin({"/page": slow, "/robots.txt": PAGES["/robots.txt"]}) as origin:
@@ -672,11 +672,11 @@ def test_a_second_run_on_a_held_archive_names_the_holder(says, site, place):
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            assert asked.wait(30)
+            assert asked.wait(120)
             second = started("run", "good.yaml", "--json", *site)
         finally:
             may_go.set()
-            first.wait(30)
+            first.wait(120)
     assert second.status == 9
     error = second.json["error"]
     assert (error["code"], error["exit"]) == ("locked", 9)

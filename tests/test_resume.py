@@ -365,7 +365,7 @@ def command(tmp_path: Path) -> Iterator["Command"]:
 
     def late(connection) -> None:
         asked.set()
-        may_go.wait(20)
+        may_go.wait(120)
         connection.sendall(PAGES["/page"])
 
     with Origin({**PAGES, "/slow": late}) as origin:
@@ -389,6 +389,14 @@ class Command:
     may_go: threading.Event
 
     def begin(self) -> "subprocess.Popen[str]":
+        # What we are told to ignore (nohup), it would ignore as well.
+        hung_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        try:
+            return self._begun()
+        finally:
+            signal.signal(signal.SIGHUP, hung_up)
+
+    def _begun(self) -> "subprocess.Popen[str]":
         rule = f"one.example:80:127.0.0.1:{self.origin.port}"
         words = ["run", "case.yaml", "--archive", "archive", "--connect-to", rule]
         return subprocess.Popen(
@@ -422,18 +430,18 @@ def test_however_a_command_is_ended_the_same_command_goes_on(
     with command.begin() as first:
         assert first.stderr is not None
         assert any("page: captured" in line for line in first.stderr)
-        assert command.asked.wait(20)
+        assert command.asked.wait(120)
         for at, number in enumerate(signals):
             first.send_signal(number)
             if number is not signal.SIGKILL and at == 0:
                 assert any("stopping" in line for line in first.stderr)
         if len(signals) == 1:
             command.may_go.set()
-        first.communicate(timeout=20)
+        first.communicate(timeout=120)
     assert first.returncode == status
     command.may_go.set()
     with command.begin() as second:
-        _, said = second.communicate(timeout=20)
+        _, said = second.communicate(timeout=120)
     assert second.returncode == 0
     assert "going on with case_run_" in said
     assert command.origin.requests.count("/page") == 1

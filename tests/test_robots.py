@@ -120,7 +120,7 @@ def test_a_host_is_asked_once_from_many_threads(network, client):
         robots = Robots()
 
         def ask(number):
-            all_are_here.wait(5)
+            all_are_here.wait(120)
             said.append(robots.opinion(f"{site.url}/{number}", client(door), AGENT))
 
         threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]

@@ -106,7 +106,7 @@ def test_one_authority_that_fails_leaves_the_seal_pending_and_a_retry_completes_
         ),
         Facts(),
     )
-    assert time.monotonic() - since < 8
+    assert time.monotonic() - since < 60
     assert made.state is State.PENDING
     assert [one.authority for one in made.refusals] == ["bad"]
     assert not list(bag.glob("*bad*"))

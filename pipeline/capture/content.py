@@ -9,6 +9,7 @@ frame that would not load, alternative texts, ``hidden`` elements (but those tha
 searching reveals) and closed dialogues. In are closed details, options and text areas.
 """
 
+import io
 import re
 from codecs import getincrementaldecoder
 
@@ -32,7 +33,9 @@ __all__ = [
     "to_text",
 ]
 
-PAGE_LIMIT = 8 * 2**20  # bytes of a page that are read
+PAGE_LIMIT = 4 * 2**20  # bytes of a page that are read
+WORDS_LIMIT = 2 * 2**20  # characters of its words; one emoji makes each take four bytes
+PIECE = 64 * 1024  # bytes decoded at a time
 MOST_TITLES = 100  # that are looked at for the one of the page
 PRESCAN = 1024  # bytes in which a page may name its encoding (HTML, 13.2.3.2)
 
@@ -185,6 +188,17 @@ def to_text(data: bytes, encoding: str) -> str:
     return str(webencodings.decode(data, known)[0])
 
 
+def in_utf8(data: bytes, encoding: str) -> bytes:
+    """Write a text in UTF-8, as far as pages are read, without ever holding it wide."""
+    known = webencodings.lookup(encoding) or webencodings.UTF8
+    decoder, out = webencodings.IncrementalDecoder(known), io.BytesIO()
+    for at in range(0, min(len(data), PAGE_LIMIT), PIECE):
+        piece = data[at : min(at + PIECE, PAGE_LIMIT)]
+        out.write(decoder.decode(piece).encode(errors="replace"))
+    out.write(decoder.decode(b"", final=True).encode(errors="replace"))
+    return out.getvalue()
+
+
 def _marked(data: bytes) -> str:
     return next((name for mark, name in _BOMS if data.startswith(mark)), "")
 
@@ -271,15 +285,17 @@ class Page(Struct, frozen=True, kw_only=True):
 
 def read_html(data: bytes, encoding: str) -> Page:
     """Read the visible words of a page, in document order, block by block."""
-    html = to_text(data[:PAGE_LIMIT], encoding)
-    tree, is_endless = markup.parse(html), markup.is_endless(html)
+    page = in_utf8(data, encoding)
+    tree, is_endless = markup.parse(page), markup.is_endless(page)
+    del page
+    reader = _Reader(markup.roots(tree))
     root = tree.css_first("html")
     lang = root.attributes.get("lang") if root else ""
     return Page(
         title=_title(tree),
-        text=_Reader(markup.roots(tree)).text,
+        text=reader.text(),
         lang=(lang or "").strip(),
-        complete=len(data) <= PAGE_LIMIT and not is_endless,
+        complete=len(data) <= PAGE_LIMIT and not is_endless and not reader.is_full,
     )
 
 
@@ -309,14 +325,24 @@ class _Reader:
         }
         self._as_written = 0  # how many elements around keep their line ends
         self._said: list[str] = []
+        self._left = WORDS_LIMIT
         for root in roots[:1]:
             self._read(root)
 
     @property
+    def is_full(self) -> bool:
+        """Whether there are more words than are read."""
+        return self._left <= 0
+
     def text(self) -> str:
-        """Return the words, blanks run together, no line empty."""
-        lines = _LINE_END.sub("\n", "".join(self._said)).strip(" \t\n")
-        return _GAPS.sub(lambda gap: "\t" if "\t" in gap[0] else " ", lines)
+        """Return the words, blanks run together, no line empty; they are said once."""
+        said, self._said = "".join(self._said), []
+        said = _LINE_END.sub("\n", said).strip(" \t\n")
+        return _GAPS.sub(lambda gap: "\t" if "\t" in gap[0] else " ", said)
+
+    def _say(self, words: str) -> None:
+        self._said.append(words[: self._left] if len(words) > self._left else words)
+        self._left -= len(words)
 
     def _read(self, root: LexborNode) -> None:
         node, depth = root, 0
@@ -338,9 +364,11 @@ class _Reader:
     def _enter(self, node: LexborNode) -> LexborNode | None:
         """Take down what a node says itself; return what is to be read within."""
         tag = node.tag
+        if self._left <= 0:
+            return None
         if tag == "-text":
             blanks = _BLANKS_IN_LINE if self._as_written else _BLANKS
-            self._said.append(blanks.sub(" ", node.text_content or ""))
+            self._say(blanks.sub(" ", node.text_content or ""))
             return None
         if tag == "template" and node.mem_id in self._shadows:
             self._read(self._shadows[node.mem_id])

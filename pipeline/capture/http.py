@@ -80,7 +80,7 @@ def is_text(message: Message) -> bool:
 
 
 def body_of(url: str, message: Message) -> Body:
-    """Decode a response for reading, never more than 8 MiB of it."""
+    """Decode a response for reading, never more than 4 MiB of it."""
     taken, size = [], 0
     for piece in message.payload():
         taken.append(bytes(piece[: ANALYSED - size]))

@@ -135,8 +135,7 @@ class Line:
         )
         head = request_head(order) + order.body
         with suppress(OSError):  # it may have answered before it stopped listening
-            if self._socket.gettimeout() != order.patience.timeout:
-                self._socket.settimeout(order.patience.timeout)
+            self._socket.settimeout(self._seconds_left(order.patience))
             self._socket.sendall(head)
         recording.sent(head)
         return Asked(
@@ -326,8 +325,7 @@ def _read(sock: socket.socket, seconds: float, room: int) -> bytes | None:
         return None
     if seconds <= 0:
         raise TimeoutError
-    if sock.gettimeout() != seconds:  # as a rule it was set to send
-        sock.settimeout(seconds)
+    sock.settimeout(seconds)
     try:
         return sock.recv(min(room, READ))
     except ssl.SSLEOFError:  # closed without a TLS goodbye

@@ -10,6 +10,7 @@ only nesting tells (``hidden``). Ordinary pages are parsed as a browser parses t
 
 import re
 from itertools import islice
+from string import ascii_uppercase
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -43,6 +44,8 @@ KEPT = names(
     "base embed frame iframe image img input link meta object script source style "
     "template textarea title track use video audio noscript"
 )
+_SMALL = {ord(letter): letter.lower() for letter in ascii_uppercase}
+_BRACKET = re.compile(b"<")
 RAW = "script|style|title|textarea|iframe|noscript|xmp|noembed|noframes"
 
 # Attributes as the tokenizer takes them apart (HTML, 13.2.5.32 to 13.2.5.40).
@@ -56,30 +59,44 @@ TOKEN = re.compile(
     r"(?P<text>.*?)(?=</(?P=raw)[\s/>]|\Z)"  # an element of text, to its end tag
     rf"|<(?P<slash>/?)(?P<tag>[a-z][^\s/>]*+)(?P<attributes>{_ATTRIBUTES}){_END}"
     r"|<[!?/][^>]*+>?",  # a doctype, a processing instruction, a bogus comment
-    re.DOTALL | re.IGNORECASE,
+    re.DOTALL | re.IGNORECASE | re.ASCII,
 )
 ATTRIBUTE = re.compile(
-    rf"""({_NAME})(?:\s*+=\s*+(?:"([^"]*+)"?|'([^']*+)'?|([^\s>]*+)))?+"""
+    rf"""({_NAME})(?:\s*+=\s*+(?:"([^"]*+)"?|'([^']*+)'?|([^\s>]*+)))?+""", re.ASCII
 )
 
 
-def parse(html: str) -> LexborHTMLParser:
-    """Parse a page as a browser with scripts would: ``noscript`` is mere text."""
-    html = cut(html).replace("\0", "")  # ignored (HTML, 13.2.6.4.7), at 20 bytes each
-    safe = flat(html) if is_treacherous(html) else html
-    return LexborHTMLParser(safe, scripting=True)
+def parse(page: bytes) -> LexborHTMLParser:
+    """Parse a page in UTF-8 as a browser with scripts would: ``noscript`` is mere text.
+
+    Nowhere on the way do its characters become wider than they are in UTF-8: a single
+    emoji would make the whole page take four bytes for each of them.
+    """
+    # A NUL is ignored (HTML, 13.2.6.4.7), and costs twenty bytes in the tree.
+    page = cut(page).replace(b"\0", b"")
+    html = page.decode("latin-1")  # one character a byte
+    if is_treacherous(html):
+        page = flat(html).encode("latin-1")
+    del html
+    return LexborHTMLParser(page, scripting=True)
 
 
-def is_endless(html: str) -> bool:
+def is_endless(page: bytes) -> bool:
     """Tell whether a page has more tags than are read."""
-    return html.count("<") > MOST_TAGS
+    return page.count(b"<") > MOST_TAGS
 
 
-def cut(html: str) -> str:
+def cut(page: bytes) -> bytes:
     """Return as much of a page as is read: all of it, but for the most absurd."""
-    if not is_endless(html):
-        return html
-    return "<".join(html.split("<", MOST_TAGS + 1)[: MOST_TAGS + 1])
+    if not is_endless(page):
+        return page
+    at = next(islice(_BRACKET.finditer(page), MOST_TAGS, None)).start()
+    return page[:at]
+
+
+def lower(name: str) -> str:
+    """Write a name in small letters; HTML knows those of ASCII alone (Infra, 4.7)."""
+    return name.lower() if name.isascii() else name.translate(_SMALL)
 
 
 def roots(tree: LexborHTMLParser) -> tuple[LexborNode, ...]:
@@ -101,7 +118,7 @@ def attributes(tag: str) -> dict[str, str]:
     """Take the attributes of a tag apart; of one name the first counts."""
     kept: dict[str, str] = {}
     for name, double, single, bare in ATTRIBUTE.findall(tag[:LONG]):
-        kept.setdefault(name.lower(), double or single or bare)
+        kept.setdefault(lower(name), double or single or bare)
     return kept
 
 
@@ -112,7 +129,7 @@ def is_treacherous(html: str) -> bool:
     work = roots = 0
     for token in TOKEN.finditer(html):
         raw, raw_told, text, slash, tag, told = token.groups("")
-        name = (tag or raw).lower()
+        name = lower(tag or raw)
         if raw:
             # Within svg and math the same names hold elements, not text.
             work += text.count("<") ** 2 // STEPS_PER_COPY if stack.is_foreign else 0
@@ -171,7 +188,7 @@ def flat(html: str) -> str:
 
 
 def _flat_tag(match: re.Match[str]) -> str:
-    name = (match["tag"] or match["raw"] or "").lower()
+    name = lower(match["tag"] or match["raw"] or "")
     if match["raw"]:
         return f"<{name}{_few(match['raw_attributes'])}>{match['text']}</{name}>"
     if name in KEPT and not match["slash"]:

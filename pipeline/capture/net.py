@@ -122,11 +122,11 @@ class Network:
             host.rested_at = self.clock.monotonic()
 
     def _wait_until(self, moment: float, patience: Patience) -> bool:
-        seconds = moment - self.clock.monotonic()
-        if max(moment, self.clock.monotonic()) >= patience.ends_at:
+        now = self.clock.monotonic()
+        if max(moment, now) >= patience.ends_at:
             return False
-        if seconds > 0:
-            self.pause(seconds)
+        if moment > now:
+            self.pause(moment - now)
         return True
 
     def pause(self, seconds: float) -> None:

@@ -21,7 +21,7 @@ from msgspec import Struct
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from pipeline.capture import markup
-from pipeline.capture.content import PAGE_LIMIT, to_text
+from pipeline.capture.content import PAGE_LIMIT, in_utf8, to_text
 
 MOST_URLS = 100_000
 CSS_LIMIT = 2**20  # bytes of a style sheet, or of all styles of a page, that are read
@@ -73,7 +73,7 @@ class Found(Struct, frozen=True, kw_only=True):
 
 def in_html(data: bytes, encoding: str, url: str) -> Found:
     """Name what a page needs. The first ``base`` that can be read counts."""
-    tree = markup.parse(to_text(data[:PAGE_LIMIT], encoding))
+    tree = markup.parse(in_utf8(data, encoding))
     base = _base(tree, url)
     wants, styles = _Wants(base), _Styles()
     for node in _nodes(tree):
@@ -171,7 +171,9 @@ def _nodes(tree: LexborHTMLParser, level: int = 0) -> Iterator[LexborNode]:
         for node in root.css(SELECTOR):
             yield node
             for inner in _pages_within(node) if level < NESTING else ():
-                yield from _nodes(markup.parse(inner), level + 1)
+                yield from _nodes(
+                    markup.parse(inner.encode(errors="replace")), level + 1
+                )
 
 
 def _pages_within(node: LexborNode) -> Iterator[str]:
