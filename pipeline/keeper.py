@@ -13,16 +13,19 @@ from typing import IO, TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from pipeline import resume
+from pipeline.capture.difference import difference
+from pipeline.capture.visit import TEXT_PATH
 from pipeline.clock import Clock
 from pipeline.crew import Home
+from pipeline.disk import small_file
 from pipeline.errors import StorageError
-from pipeline.fixity import Sink, write_file
+from pipeline.fixity import Sink, digest_of, write_file
 from pipeline.holdings.custody import Entry as LogEntry
 from pipeline.holdings.journal import Journal, Step
 from pipeline.holdings.merkle import head_json
 from pipeline.holdings.store import Store
 from pipeline.identity import SOFTWARE
-from pipeline.model import Accession, Artefact, Bag, Manifest, Run
+from pipeline.model import Accession, Artefact, Bag, Difference, Manifest, Run
 from pipeline.outcome import Kept, Outcome, Visit, outcome_of, sealed
 from pipeline.packaging import bag, provenance
 from pipeline.packaging.rendering import Json, Rendering
@@ -38,6 +41,7 @@ WARC_PATH = "data/objects/capture.warc.gz"
 DOCUMENT_FOLDER = "data/metadata/submissionDocumentation/document"
 CDXJ = "text/x-cdxj"
 PIECE = 1 << 20
+MOST_WORDS = 1 << 24  # bytes of a text that is compared
 
 
 Announce = Callable[[dict[str, Any], Bag], tuple[LogEntry, ...]]
@@ -111,6 +115,7 @@ class Keeper:
             capture=capture,
             change=visit.change,
             previous=home.task.previous,
+            difference=self._difference(home),
             packed_at=self._clock.now(),
         )
         described = provenance.describe(
@@ -138,6 +143,22 @@ class Keeper:
         self._accession(journal, folder, made, seal=seal, kept=told)
         self.kept.append(told)
         return told
+
+    def _difference(self, home: Home) -> Difference | None:
+        """Compare the words with those of the capture before, where both have some."""
+        before = home.task.previous
+        mine = home.task.folder / TEXT_PATH
+        if before is None or before.words is None or not mine.is_file():
+            return None
+        for one in self._store.catalogue.bags(bag=before.bag):
+            try:
+                old = small_file(one.bag.path / TEXT_PATH, MOST_WORDS)
+                new = small_file(mine, MOST_WORDS)
+            except OSError:  # that the bag is damaged is for an audit to tell
+                continue
+            if digest_of(old) == before.words:
+                return difference(old.decode(), new.decode(), bag=before.bag)
+        return None
 
     def stamped_plan(self) -> tuple[tuple[str, str], ...]:
         """Name the timestamps of the plan: a WARC that does is younger than they."""

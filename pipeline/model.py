@@ -520,6 +520,7 @@ class Previous(Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     captured_at: datetime
     payload: Digest | None = None
+    words: Digest | None = None  # of the text of its page, where it is one
     record: str = ""  # the id of its main response record
     url: str = ""  # of that record
     tagmanifest: Digest | None = None  # sha512
@@ -568,6 +569,16 @@ class Run(Struct, frozen=True, kw_only=True):
     self_test: SelfTest | None = None  # of the process that made the bag
 
 
+class Difference(Struct, frozen=True, kw_only=True):
+    """How the words of a page differ from those of the capture before it."""
+
+    before: str  # the bag that was compared with
+    removed: int  # lines
+    added: int
+    lines: tuple[str, ...]  # unified, as many as are kept
+    is_whole: bool = True  # False: there was more than is kept, or than was compared
+
+
 class Accession(Struct, frozen=True, kw_only=True):
     """A capture on its way into the archive, and what is known beyond it."""
 
@@ -576,6 +587,7 @@ class Accession(Struct, frozen=True, kw_only=True):
     capture: Capture
     change: Change
     previous: Previous | None = None
+    difference: Difference | None = None  # of the words; None where nothing is compared
     packed_at: datetime
 
 

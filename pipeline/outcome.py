@@ -278,6 +278,7 @@ def skipped_told(source: Source) -> Json:
         "reasons": [],
         "detail": source.skip,
         "change": None,
+        "news": False,
         "requisites": {"wanted": 0, "kept": 0, "missing": []},
         "bag": None,
     }

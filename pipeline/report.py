@@ -62,6 +62,9 @@ code, bdi { font-family: ui-monospace, "SFMono-Regular", Menlo, Consolas, monosp
 .code { white-space: nowrap; overflow-wrap: normal; }
 a { color: inherit; }
 .wide { overflow-x: auto; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .92rem; }
+ins, del { text-decoration: none; display: inline-block; width: 100%; }
+ins { background: var(--good-tint); } del { background: var(--bad-tint); }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   color: var(--dim); font-size: .92rem; }
 @media print { :root { color-scheme: light; --ink: #000; --dim: #444; --line: #bbb;

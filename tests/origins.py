@@ -42,7 +42,7 @@ class Origin:
         *,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._pages = pages
+        self.pages = pages
         self._tls = tls
         self.requests: list[str] = []
         self.heads: list[bytes] = []
@@ -105,9 +105,9 @@ class Origin:
             connection.close()
 
     def _page(self, path: str) -> Answer:
-        if callable(self._pages):
-            return self._pages(path)
-        return self._pages.get(path) or answer(b"not here", status="404 Not Found")
+        if callable(self.pages):
+            return self.pages(path)
+        return self.pages.get(path) or answer(b"not here", status="404 Not Found")
 
     @staticmethod
     def _head(connection: socket.socket) -> bytes:

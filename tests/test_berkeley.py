@@ -12,7 +12,7 @@ import pytest
 from origins import Origin, answer
 from test_job import Heard
 
-from pipeline import job
+from pipeline import job, keeper
 from pipeline.capture.address import ConnectTo, Policy
 from pipeline.capture.visit import PRODUCT
 from pipeline.clock import SystemClock
@@ -100,7 +100,7 @@ def records(bags):
     return {
         dict(one.fields)["WARC-Record-ID"]: one.type
         for bag in bags.values()
-        for one in read(bag / job.WARC_PATH)
+        for one in read(bag / keeper.WARC_PATH)
     }
 
 

@@ -463,6 +463,7 @@ SHAPE = {
             "reasons": [str],
             "detail": str,
             "change": (str, None),
+            "news": bool,
             "requisites": {"wanted": int, "kept": int, "missing": [str]},
             "bag": (str, None),
         }
@@ -585,6 +586,63 @@ def test_an_unchanged_source_is_kept_again_where_all_is_to_be_kept(desk):
     (source,) = again.told["sources"]
     assert (source["verdict"], source["change"]) == ("captured", "unchanged")
     assert source["bag"] is not None
+
+
+def advertised(number: int) -> origins.Answer:
+    """The same page with another advertisement, token and script."""
+    return answer(
+        b"<html><head><title>A page</title><script>x = %d</script></head><body>"
+        b"<p>The words that are cited.<img src='/dot.png?%d'>"
+        b"<form><input type=hidden value=%d></form></body></html>" % ((number,) * 3)
+    )
+
+
+def test_a_rotating_advertisement_is_no_change_and_its_bytes_are_kept(desk):
+    desk.origin.pages["/page"] = advertised(1)
+    first = desk.run(ONE)
+    desk.origin.pages["/page"] = advertised(2)
+    again = desk.run(ONE)
+    (source,) = again.told["sources"]
+    assert (source["verdict"], source["change"]) == ("unchanged", "unchanged")
+    assert source["bag"] is None
+    assert first.told["bags"][0]["id"] in source["detail"]
+    records = {one.type: one for one in read(warc_of(again.run_bag))}
+    assert b"x = 2" in records["response"].block  # other bytes: the whole of them
+    assert "revisit" not in records
+    assert validate(again.run_bag, profile=load("muniment")).findings == ()
+
+
+def test_where_all_is_to_be_kept_an_advertisement_makes_a_bag(desk):
+    all_of_it = f"{ONE}schedule: {{every: 7d, keep: all}}\n"
+    desk.origin.pages["/page"] = advertised(1)
+    desk.run(all_of_it)
+    desk.origin.pages["/page"] = advertised(2)
+    (source,) = desk.run(all_of_it).told["sources"]
+    assert source["bag"] is not None
+
+
+def test_words_that_changed_are_told_line_by_line(desk):
+    desk.run(ONE)
+    desk.origin.pages["/page"] = answer(
+        b"<html><body><p>Other words, cited.</body></html>"
+    )
+    again = desk.run(ONE)
+    (bag,) = again.told["bags"]
+    told = json.loads((Path(bag["path"]) / "data/metadata/capture.json").read_bytes())
+    assert told["change"] == "changed"
+    assert told["text_diff"]["before"] == told["previous"]["bag"]
+    assert "-The words that are cited." in told["text_diff"]["lines"]
+    assert "+Other words, cited." in told["text_diff"]["lines"]
+
+
+def test_words_are_not_compared_with_a_bag_that_is_not_what_it_was(desk):
+    first = desk.run(ONE)
+    (bag,) = first.told["bags"]
+    (Path(bag["path"]) / "data/objects/rendered/page.txt").write_text("forged")
+    desk.origin.pages["/page"] = answer(b"<html><body><p>Other words.</body></html>")
+    (bag,) = desk.run(ONE).told["bags"]
+    told = json.loads((Path(bag["path"]) / "data/metadata/capture.json").read_bytes())
+    assert told["text_diff"] is None
 
 
 def test_a_revisit_leads_back_to_the_response_that_is_kept(desk):

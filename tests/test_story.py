@@ -55,6 +55,7 @@ FIELDS = [
     "quotes",
     "artefacts",
     "previous",
+    "text_diff",
     "notes",
     "operator",
     "software",

@@ -14,6 +14,7 @@
     quotes        whether cited words stand in a text (pure)
     assess        what a capture is worth: verdict and reasons (pure)
     compare       what changed since the last capture (pure)
+    difference    which words came and which went (pure)
     connections   what is told of a connection: names, certificates (pure)
     records       exchanges to WARC records, in the order they happened
     client        requests in a row: cookies, redirects hop by hop, retries

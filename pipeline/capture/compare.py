@@ -1,8 +1,8 @@
 """What changed since the last capture of a source: decisions, nothing else.
 
-A visit is compared by its verdict, its reasons and the digest of the source's own
-document. ``job`` asks ``is_unchanged`` whether a bag is needed at all, and ``change``
-what to call the visit.
+A visit is compared by its verdict, its reasons, the digest of the source's own
+document and, where that differs, the words of the page. ``is_unchanged`` and
+``says_the_same`` tell whether a bag is needed at all; ``change`` names the visit.
 """
 
 from pipeline.model import Change, Digest, Previous, Verdict
@@ -27,6 +27,23 @@ def is_unchanged(
         and verdict in {Verdict.CAPTURED, Verdict.UNCHANGED}
         and payload is not None
         and previous.payload == payload
+    )
+
+
+def says_the_same(
+    previous: Previous | None, words: Digest | None, *, verdict: Verdict
+) -> bool:
+    """Tell whether a page says what a whole capture of it said, in other bytes.
+
+    An advertisement that rotates, a token in a form, a date in a script are no change:
+    what a reader sees as words is. The other bytes are kept all the same.
+    """
+    return (
+        previous is not None
+        and previous.verdict is Verdict.CAPTURED
+        and verdict is Verdict.CAPTURED
+        and words is not None
+        and previous.words == words
     )
 
 

@@ -23,7 +23,7 @@ from pipeline.capture.robots import Robots
 from pipeline.clock import Clock
 from pipeline.disk import small_file
 from pipeline.errors import UsageError
-from pipeline.fixity import ALGORITHMS, write_file
+from pipeline.fixity import ALGORITHMS, digest_of, write_file
 from pipeline.model import (
     Artefact,
     Capture,
@@ -139,6 +139,10 @@ class _Visit:
             detail = f"the same bytes as in {known.bag}"
             verdict = replace(verdict, verdict=Verdict.UNCHANGED, detail=detail)
             return self._finish(started, verdict, reading, main)
+        if same := self._said_before(reading, verdict.verdict):
+            detail = f"the same words as in {same.bag}, in other bytes, which are kept"
+            verdict = replace(verdict, verdict=Verdict.UNCHANGED, detail=detail)
+            return self._finish(started, verdict, reading, main)
         self._requisites = self._all_it_needs(reading.body, main)
         self._write_text(reading, main)
         self._alternates(robots)
@@ -170,6 +174,15 @@ class _Visit:
         is_known = compare.is_unchanged(previous, payload, verdict=verdict)
         return previous if is_known else None
 
+    def _said_before(self, reading: Reading, verdict: Verdict) -> Previous | None:
+        """Return the previous capture if its page said the same, and was whole."""
+        previous, is_page = self._task.previous, reading.body and reading.body.is_html
+        if self._task.keep_all or not (self._source.text and is_page and reading.text):
+            return None
+        words = digest_of(written(reading.text))
+        same = compare.says_the_same(previous, words, verdict=verdict)
+        return previous if same else None
+
     def _all_it_needs(self, body: Body | None, main: Exchange) -> Requisites:
         is_page = body is not None and body.is_html and main.status in range(200, 300)
         if not is_page or body is None or not self._source.requisites:
@@ -191,7 +204,7 @@ class _Visit:
         is_page = reading.body is not None and reading.body.is_html
         if not (self._source.text and is_page and reading.text and main.response):
             return
-        data = reading.text.encode("utf-8", "replace")
+        data = written(reading.text)
         uri = f"urn:text:{main.url}"
         self._records.resource(uri, data, "text/plain", about=main.response)
         self._text = write_file(
@@ -256,6 +269,11 @@ class _Visit:
 
 
 # -------------------------------------------------------------------------- decisions
+
+
+def written(text: str) -> bytes:
+    """Write the words of a page as they are kept."""
+    return text.encode("utf-8", "replace")
 
 
 def requested(url: str) -> str:

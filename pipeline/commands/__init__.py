@@ -5,6 +5,7 @@
     handing       deposit, receipts: copies with others, and their word for it
     manifests     check, schema, plan
     running       run: what is named, or what is due; whoever asked is told
+    finding       get, history, search, diff: what is held of an address, a source, words
     holdings      list, show, catalogue
     bags          verify, export, receive, bag: bags in folders and in files
     beginnings    demo, init, config

@@ -212,6 +212,7 @@ def previous(row: sqlite3.Row) -> Previous:
         reasons=tuple(json.loads(row["reasons"])),
         captured_at=unstamp(row["started"]),
         payload=_digest(row["payload"]),
+        words=_sha256(row["words"]),
         record=row["record"],
         url=row["record_url"],
         tagmanifest=next(sha512, None),
@@ -340,6 +341,12 @@ def act(row: sqlite3.Row) -> Entry:
         software=row["software"],
         detail=row["detail"],
     )
+
+
+def _sha256(text: str | None) -> Digest | None:
+    """Read the SHA-256 among the digests of a file of a bag."""
+    found = json.loads(text or "{}").get("sha256", "")
+    return _digest(f"sha256:{found}") if found else None
 
 
 def _pack_digests(digests: Iterable[Digest]) -> str:

@@ -31,7 +31,7 @@ from pipeline.holdings.cards import (
 )
 from pipeline.holdings.custody import Entry, Logged
 from pipeline.holdings.database import Database, Row, asking
-from pipeline.holdings.description import Description, describe, key_of
+from pipeline.holdings.description import PAGE_TEXT, Description, describe, key_of
 from pipeline.model import Digest, Previous
 
 BY_BAG = ("bags", "captures", "exchanges", "quotes", "artefacts", "runs", "words")
@@ -108,11 +108,13 @@ class Catalogue:
     def previous(self, job: str, source: str) -> Previous | None:
         """Return the last capture with a bag: what the next visit is compared with."""
         rows = self._database.ask(
-            "SELECT own.*, tagmanifests FROM own JOIN bags USING (bag)"
+            "SELECT own.*, tagmanifests, artefacts.digests AS words"
+            " FROM own JOIN bags USING (bag) LEFT JOIN artefacts"
+            " ON artefacts.bag = own.bag AND artefacts.path = :words"
             " WHERE own.job = :job AND own.source = :source"
             " AND verdict NOT IN ('unchanged', 'skipped')"
             " ORDER BY started DESC, bag DESC LIMIT 1",
-            {"job": job, "source": source},
+            {"job": job, "source": source, "words": PAGE_TEXT},
         )
         with asking(self._database.path):
             return cards.previous(rows[0]) if rows else None

@@ -16,6 +16,7 @@ from pipeline.model import (
     Accession,
     Artefact,
     Capture,
+    Difference,
     Event,
     Exchange,
     Previous,
@@ -61,6 +62,7 @@ def capture_json(accession: Accession) -> dict[str, Json]:
         "quotes": [_quote(sighting) for sighting in capture.quotes],
         "artefacts": [artefact_json(artefact) for artefact in capture.artefacts],
         "previous": _previous(accession.previous),
+        "text_diff": _difference(accession.difference),
         "notes": told(capture.notes),
         "operator": told(run.operator),
         "software": readable(run.software),
@@ -146,6 +148,18 @@ def _previous(previous: Previous | None) -> Json:
         "verdict": previous.verdict.value,
         "captured_at": stamp(previous.captured_at),
         "tagmanifest": told(previous.tagmanifest),
+    }
+
+
+def _difference(found: Difference | None) -> Json:
+    if found is None:
+        return None
+    return {
+        "before": found.before,
+        "removed": found.removed,
+        "added": found.added,
+        "whole": found.is_whole,
+        "lines": told(found.lines),
     }
 
 
