@@ -5,6 +5,7 @@ The table in README.md, target by promise, is made of this file.
 
 import hashlib
 
+import contract
 import depositing
 import pytest
 from depositing import NONCE, CutError, Watched, consignment, tree
@@ -164,3 +165,12 @@ def test_an_interrupted_deposit_is_gone_on_with(bench, tmp_path):
     receipt = bench.target.deposit(whole)
     assert {one.path for one in receipt.received} == set(bench.held())
     assert bench.target.verify(receipt) == ()
+
+
+def test_the_table_in_the_readme_has_every_promise_and_every_target():
+    head, _, *rows = contract.written()
+    assert head == f"| promise | {' | '.join(TARGETS)} |"
+    tests = [name for name in globals() if name.startswith("test_")]
+    promises = [contract.named(f"{name}[x]")[0] for name in tests[:-1]]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == promises
+    assert "broken" not in "".join(rows)

@@ -35,6 +35,7 @@ LARGEST_SECRET = 1 << 16
 MASK = "***"
 SSH_PORT = 22
 PIECE = 8  # characters of one that are told by nobody either
+LONGEST_PART = 1 << 10
 SHORTEST = 4  # characters; what is shorter hides nothing and would mask every text
 EXTRAS = {Party.S3: ("boto3", "s3"), Party.SFTP: ("paramiko", "sftp")}
 USUAL = {  # what the users of each are used to
@@ -74,7 +75,7 @@ class Credentials(Struct, frozen=True, kw_only=True):
 
 def _parts(secret: str, text: str) -> Iterator[str]:
     """Yield what may be left of a secret where a text was cut in its middle."""
-    sizes = range(PIECE, len(secret))
+    sizes = range(PIECE, min(len(secret), LONGEST_PART))
     if len(secret) > PIECE and secret[:PIECE] in text:
         yield from (secret[:size] for size in sizes)
     if len(secret) > PIECE and secret[-PIECE:] in text:
