@@ -26,6 +26,7 @@ types: ## mypy --strict
 
 bench: ## measure beside wget, warcio and bagit; prints ratios, writes bench.json
 	$(PYTHON) tests/bench/bench.py
+	$(PYTHON) tests/bench/deposits.py
 
 sweep: ## kill runs at every point, cut the power, refuse writes; writes tests/README.md
 	$(PYTHON) tests/sweep.py --write

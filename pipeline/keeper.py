@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # whoever seals brings it along: it loads cryptography
 
 INDEX_PATH = "data/metadata/index.cdxj"
 WARC_PATH = "data/objects/capture.warc.gz"
+SUBJECT_PATH = "data/objects/manifest.yaml"
 DOCUMENT_FOLDER = "data/metadata/submissionDocumentation/document"
 CDXJ = "text/x-cdxj"
 PIECE = 1 << 20
@@ -175,7 +176,7 @@ class Keeper:
         run, kept = self._run, self.kept
         folder = self._store.stage(run.id)
         revisits = self._revisits(folder)
-        document = self._document(folder)
+        objects = (*revisits, *self._document(folder), *self._subject(folder))
         outcome = outcome_of(
             run,
             self._sources,
@@ -184,7 +185,7 @@ class Keeper:
             run_bag=self._place(run.id),
             resumed=journal.resumed,
             custody=self._store.log.head(),
-            artefacts=(*revisits, *document),
+            artefacts=objects,
         )
         packed_at = self._clock.now()
         described = provenance.run_describe(
@@ -194,15 +195,14 @@ class Keeper:
             manifest=self._manifest.text,
             uuid=self._clock.uuid,
             packed_at=packed_at,
-            artefacts=(*revisits, *document),
+            artefacts=objects,
         )
         package = self._manifest.package
         bags = 1 + sum(one.bag is not None for one in kept)
         made = bag.write(
             folder,
             payload=(
-                *revisits,
-                *document,
+                *objects,
                 *self._written(folder, (*described, *self._started())),
             ),
             info=provenance.run_bag_info(
@@ -211,7 +211,7 @@ class Keeper:
             readme=provenance.run_readme(
                 run,
                 packed_at=packed_at,
-                files=(one.path for one in (*revisits, *document)),
+                files=(one.path for one in objects),
                 algorithms=package.algorithms,
             ),
             algorithms=package.algorithms,
@@ -249,6 +249,16 @@ class Keeper:
         index = "".join(f"{line}\n" for line in sorted(lines)).encode()
         rendering = Rendering(path=INDEX_PATH, data=index, media_type=CDXJ)
         return (sink.finish(), *self._written(folder, (rendering,)))
+
+    def _subject(self, folder: Path) -> tuple[Artefact, ...]:
+        """Keep what the run is of among its objects; often nothing else is there.
+
+        A repository makes nothing of a package without any (archivematica/Issues 419).
+        """
+        subject = Rendering(
+            path=SUBJECT_PATH, data=self._manifest.text, media_type="application/yaml"
+        )
+        return self._written(folder, (subject,))
 
     def _document(self, folder: Path) -> tuple[Artefact, ...]:
         """Copy the citing document's own file, where the manifest gives one."""

@@ -30,7 +30,7 @@ from pipeline.handoff.target import (
     TransientError,
 )
 
-PART = 8 << 20  # bytes of a part; a multiple where 10,000 would not be enough
+PART = 5 << 20  # bytes, the least that S3 takes; a multiple where 10,000 are too few
 MOST_PARTS = 9_000
 PASSING = frozenset({"SlowDown", "RequestTimeout", "ConditionalRequestConflict"})
 TAKEN = frozenset({"PreconditionFailed"})
@@ -219,6 +219,7 @@ class S3:
                 tag = answer["ETag"]
             part = {"PartNumber": number, "ETag": tag, "ChecksumSHA256": checksum}
             sent.append(part)
+            del data  # before the next is gathered
         answer = self._client.complete_multipart_upload(
             **named, MultipartUpload={"Parts": sent}, IfNoneMatch="*"
         )
@@ -285,14 +286,22 @@ class S3:
 def parts(item: Item) -> Iterator[bytes]:
     """Cut an item into parts, of the same size each time it is cut."""
     size = PART * -(-item.size // (PART * MOST_PARTS))
-    held = bytearray()
+    held: list[bytes] = []
+    missing = size
     for piece in item.read(0):
-        held += piece
-        while len(held) >= size:
-            yield bytes(memoryview(held)[:size])
-            del held[:size]
+        view = memoryview(piece)
+        while len(view) >= missing:
+            held.append(bytes(view[:missing]))
+            part = b"".join(held)
+            held.clear()
+            view, missing = view[missing:], size
+            yield part
+            del part  # the next is gathered without it
+        if view:
+            held.append(bytes(view))
+            missing -= len(view)
     if held:
-        yield bytes(held)
+        yield b"".join(held)
 
 
 def _is_of(part: Mapping[str, Any], data: bytes) -> bool:
