@@ -87,6 +87,7 @@ COMMANDS = (
     bags.make_bag,
     handing.deposit,
     handing.receipts,
+    handing.attach,
     upkeep.audit,
     schedules.due,
     schedules.schedule,

@@ -476,6 +476,7 @@ class EventType(StrEnum):
     CREATION = "creation"
     PACKAGE = "information package creation"
     METADATA = "metadata extraction"
+    TRANSFER = "transfer"
 
 
 class Event(Struct, frozen=True, kw_only=True):

@@ -193,6 +193,40 @@ def read(path: Path) -> Iterator[StoredRecord]:
         yield from _records(file)
 
 
+class Answered(Struct, frozen=True, kw_only=True):
+    """What a response of anybody's WARC says, its codings undone by warcio."""
+
+    record: str
+    url: str
+    media_type: str
+    body: bytes
+
+
+def answers(file: IO[bytes], *, most: int) -> Iterator[Answered]:
+    """Read the responses of an open WARC, of each body so many bytes.
+
+    Raises what warcio does for a file that is no WARC: ValueError among them.
+    """
+    from warcio.archiveiterator import ArchiveIterator  # noqa: PLC0415 - start-up time
+    from warcio.exceptions import ArchiveLoadFailed  # noqa: PLC0415 - likewise
+
+    try:
+        for found in ArchiveIterator(file):
+            if found.rec_type == "response" and found.http_headers:
+                stream, body = found.content_stream(), b""
+                while len(body) < most and (piece := stream.read(most - len(body))):
+                    body += piece
+                header = found.rec_headers.get_header
+                yield Answered(
+                    record=header("WARC-Record-ID") or "",
+                    url=header("WARC-Target-URI") or "",
+                    media_type=found.http_headers.get_header("Content-Type") or "",
+                    body=body,
+                )
+    except ArchiveLoadFailed as error:
+        raise ValueError(str(error)) from error
+
+
 def _records(file: IO[bytes]) -> Iterator[StoredRecord]:
     from warcio.archiveiterator import ArchiveIterator  # noqa: PLC0415 - start-up time
 

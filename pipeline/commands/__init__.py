@@ -2,7 +2,7 @@
 
     session       what every command is told, and how one is made
     evidence      seal, keys: who vouches for a bag, and since when
-    handing       deposit, receipts: copies with others, and their word for it
+    handing       deposit, receipts, attach: copies with others, things from others
     manifests     check, schema, plan
     running       run: what is named, or what is due; whoever asked is told
     finding       get, history, search, diff: what is held of an address, a source, words

@@ -1,5 +1,6 @@
 """Copies with others: handed over, gone on with, and what was acknowledged."""
 
+import json
 import os
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline import terminal
+from pipeline.commands import evidence
 from pipeline.commands.session import Session, command
 from pipeline.errors import Exit, UsageError
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.holdings.cards import Acknowledged, Holding
     from pipeline.holdings.receipts import Sign
     from pipeline.holdings.store import Store
-    from pipeline.model import Finding, Manifest
+    from pipeline.model import Finding, Manifest, Source
 
 
 @click.command()
@@ -241,3 +243,114 @@ def judged(root: Path) -> "tuple[Finding, ...]":
         Digest.parse(one.detail.split()[0]) for one in lines if one.act is Act.RECEIPT
     )
     return tuple(judge(Receipts(root).paths(), logged))
+
+
+# ------------------------------------------------------------- what was made elsewhere
+
+
+@click.command()
+@click.argument("name", metavar="SOURCE")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--manifest", metavar="FILE", help="Where the source is told of.")
+@click.option("--by", default="", metavar="NAME", help="Who supplied the files.")
+@click.option("--made", default="", metavar="WHEN", help="When they say it was made.")
+@click.option("--note", default="", metavar="TEXT", help="How it came to you.")
+@command
+def attach(
+    session: Session,
+    *,
+    name: str,
+    files: tuple[str, ...],
+    manifest: str | None,
+    by: str,
+    made: str,
+    note: str,
+) -> Exit:
+    """Take in files made elsewhere for a source: a WARC, a PDF, a picture.
+
+    They become a sealed bag of their own, told as supplied and never as captured.
+    """
+    from pipeline import sealbook  # noqa: PLC0415 - start-up time
+    from pipeline.handoff.attach import Desk, Gift  # noqa: PLC0415 - likewise
+    from pipeline.job import Order  # noqa: PLC0415 - likewise
+
+    config = session.config()
+    for text in (by, made, note):
+        if not text.isprintable():
+            raise UsageError(f"{text!r}: expected one line of plain text")
+    with (
+        closing(session.store()) as store,
+        closing(evidence.appointed(config, Order())) as notary,
+        store.lock("attach"),
+    ):
+        for sentence in store.recover():
+            terminal.remark(terminal.line(sentence))
+        job, source = _source(name, tuple(read(config, manifest)), store)
+        desk = Desk(
+            store=store,
+            clock=store.clock,
+            operator=config.operator,
+            signing=notary.signing,
+        )
+        gift = Gift(by=by, made_at=made, note=note)
+        done = desk.take(job, source, map(Path, files), gift)
+        sealbook.record(store, done.seal, path=done.bag.path, job=job)
+    if session.json:
+        terminal.say_json(done.json())
+        return Exit.OK
+    terminal.say(terminal.line(f"attached to {job}/{source.id}: {done.bag.path}"))
+    for one in done.told.files:
+        size = f"{one.artefact.size:,} bytes"
+        terminal.say("    " + terminal.line(f"{one.name}: {one.kind}, {size}"))
+        for quote in one.quotes:
+            word = "found" if quote.found else "not found"
+            terminal.say("        " + terminal.line(f"{word}: {quote.text}"))
+        if one.remark:
+            terminal.say("        " + terminal.line(one.remark))
+    return Exit.OK
+
+
+def _source(
+    name: str, manifests: "tuple[Manifest, ...]", store: "Store"
+) -> "tuple[str, Source]":
+    """Find a source in a manifest, or as it was last captured. Raises UsageError."""
+    wanted, slash, part = name.rpartition("/")
+    for one in manifests:
+        for source in one.sources:
+            if source.id == part and (not slash or wanted == one.id):
+                return one.id, source
+    if manifests:
+        raise UsageError(f"{name}: {manifests[0].path} has no such source")
+    found = store.catalogue.find(name)
+    mine = [one for one in found.bags if not one.is_received]
+    if found.sort != "source" or not mine:
+        raise UsageError(
+            f"{name}: expected a source, as job/source; one that was never captured is "
+            "named with --manifest FILE"
+        )
+    return mine[-1].job, _as_captured(mine[-1])
+
+
+def _as_captured(held: "Holding") -> "Source":
+    """Read a source as its last capture tells of it."""
+    from pipeline.disk import small_file  # noqa: PLC0415 - start-up time
+    from pipeline.holdings.description import (  # noqa: PLC0415 - likewise
+        CAPTURE,
+        LARGEST_STORY,
+    )
+    from pipeline.model import Match, Quote, Source  # noqa: PLC0415 - likewise
+
+    try:
+        data = small_file(held.bag.path / CAPTURE, LARGEST_STORY)
+        told = json.loads(data)["source"]
+        quotes = tuple(
+            Quote(text=one["text"], match=Match(one["match"])) for one in told["quotes"]
+        )
+        return Source(
+            id=held.source, url=told["url"], title=told["title"], quotes=quotes
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{held.bag.id}: its story can't be read ({error}); name the manifest with "
+            "--manifest FILE"
+        ) from error

@@ -5,6 +5,7 @@
     declaration   the paper of a certificate: what is known, and blanks for a person
     certificate   a bag's records drafted for a court
     unpacking     a parcel unpacked: beneath one folder, judged by what came
+    attach        files that somebody supplied for a source: a bag, and no capture
     receive       a stranger's bag: judged, unpacked, accession or quarantine
     consignment   what is sent: bags as items, readable from any byte on
     labels        what a bag says of itself to others: Dublin Core, who may see it

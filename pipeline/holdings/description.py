@@ -24,6 +24,7 @@ from pipeline.packaging import bag as bags
 from pipeline.packaging.tagfiles import tagged
 from pipeline.packaging.walk import file_beneath, opened
 
+ATTACHMENT = "data/metadata/attachment.json"
 CAPTURE = "data/metadata/capture.json"
 RUN = "data/metadata/run.json"
 PAGE_TEXT = "data/objects/rendered/page.txt"
@@ -95,7 +96,24 @@ def _told(bag: Bag, info: tuple[tuple[str, str], ...]) -> Description:
     run = _story(bag, RUN)
     if run is not None:
         return _of_run(bag, info, run)
+    supplied = _story(bag, ATTACHMENT)
+    if supplied is not None:
+        return _of_attachment(bag, info, supplied)
     return Description(bag=bag, info=info, rows={})
+
+
+def _of_attachment(
+    bag: Bag, info: tuple[tuple[str, str], ...], story: dict[str, Any]
+) -> Description:
+    """Tell what was supplied for a source: nothing of it is a capture."""
+    return Description(
+        bag=bag,
+        job=_text(story.get("job")),
+        source=_text(_object(story.get("source")).get("id")),
+        at=_moment(story.get("supplied_at")),
+        info=info,
+        rows={},
+    )
 
 
 def _of_capture(

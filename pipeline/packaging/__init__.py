@@ -9,6 +9,7 @@
     tables        metadata.csv, rights.csv, identifiers.json for Archivematica (pure)
     label         bag-info.txt: what stands on the outside of a bag (pure)
     readme        README.txt: how a stranger checks and replays a bag (pure)
+    attachment    files that somebody supplied, told as that (pure)
     provenance    a capture told for people, archives and courts: data/metadata (pure)
     names         what file names mean to other systems: unsafe, unportable, twins (pure)
     rules         the rules a bag is judged by: finding codes, clauses, weights

@@ -39,6 +39,7 @@ EVENT_CODES = {
     EventType.CREATION: "cre",
     EventType.PACKAGE: "ipc",
     EventType.METADATA: "mee",
+    EventType.TRANSFER: "tra",
 }
 OUTCOME_CODES = {"success": "suc", "failure": "fai", "warning": "war"}
 AGENT_CODES = {
