@@ -12,6 +12,7 @@
     content       media types, character sets, the text of a page (pure)
     requisites    HTML and CSS to the URLs a page needs (pure)
     quotes        whether cited words stand in a text (pure)
+    walls         what stands between a visitor and the page (pure)
     assess        what a capture is worth: verdict and reasons (pure)
     compare       what changed since the last capture (pure)
     difference    which words came and which went (pure)

@@ -3,7 +3,7 @@
 Pure: exchanges in, an assessment out. Only the source's own URL decides; what a page
 needs beside itself never does. Rules are tables, and a reason stands under one verdict.
 ``judge`` finds what HTTP alone tells, and words that are missing; walls, soft 404s and
-the like stand in the table with the others and are for others to find.
+the like are found by ``walls`` and weighed here with the others.
 """
 
 import math
@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 from msgspec import Struct
 
+from pipeline.capture.walls import Sign
 from pipeline.model import Exchange, Previous, QuoteSighting, Verdict
 
 PRECEDENCE = (Verdict.FAILED, Verdict.REFUSED, Verdict.SUSPECT, Verdict.PARTIAL)
@@ -21,6 +22,7 @@ GOOD = frozenset((Verdict.CAPTURED, Verdict.UNCHANGED, Verdict.SKIPPED))
 BY_HAND = "if it opens in a browser, keep a copy made there beside this bag"
 KEPT = "what came before is kept"
 SUCCESS = range(200, 300)
+EXPLAINING = ("bot-wall", "login-wall")  # reasons that stand beside a refusal too
 
 # Reason to its verdict and what a person should know. ``{detail}`` is what was noticed.
 # Beside these stands ``http-NNN``, a refusal in the words of REFUSALS.
@@ -138,6 +140,7 @@ def judge(
     reason: str = "",
     detail: str = "",
     quotes: Iterable[QuoteSighting] = (),
+    signs: Iterable[Sign] = (),
 ) -> Assessment:
     """Judge a visit by the hops to its document, the last of them the answer.
 
@@ -149,7 +152,7 @@ def judge(
     elif not hops:
         found = [("no-response", "nothing was asked")]
     else:
-        found = list(_reasons(hops[-1], quotes))
+        found = [*_reasons(hops[-1], quotes), *_of_signs(hops[-1], signs)]
     found += [("tls-invalid", hop.tls_invalid) for hop in hops if hop.tls_invalid]
     if not found:
         return Assessment(verdict=Verdict.CAPTURED, detail="kept whole")
@@ -193,6 +196,15 @@ def _of_document(last: Exchange) -> Iterator[tuple[str, str]]:
         yield reason, ", ".join(names)
     if not last.payload_size and not last.truncated:
         yield "empty", ""
+
+
+def _of_signs(last: Exchange, signs: Iterable[Sign]) -> Iterator[tuple[str, str]]:
+    """Name what stands in the page's place; of a refusal, why it may be one."""
+    if last.failure:
+        return
+    for sign in signs:
+        if last.status in SUCCESS or sign.name in EXPLAINING:
+            yield sign.name, sign.evidence
 
 
 def _of_quotes(quotes: Iterable[QuoteSighting]) -> Iterator[tuple[str, str]]:

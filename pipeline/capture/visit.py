@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pipeline import __version__
-from pipeline.capture import assess, compare, content, quotes
+from pipeline.capture import assess, compare, content, quotes, walls
 from pipeline.capture.client import ACCEPT, ACCEPT_ENCODING, Client, Hop
 from pipeline.capture.http import Body, HttpEngine, Landing, body_of, is_text
 from pipeline.capture.net import Network
@@ -72,6 +72,7 @@ class Reading(Struct, frozen=True, kw_only=True):
     title: str = ""
     text: str = ""
     quotes: tuple[QuoteSighting, ...] = ()
+    signs: tuple[walls.Sign, ...] = ()
 
 
 def visit(task: Task, *, network: Network, robots: Robots) -> Visited:
@@ -132,6 +133,7 @@ class _Visit:
             reason=landing.last.stopped,
             detail=landing.last.detail,
             quotes=reading.quotes,
+            signs=reading.signs,
         )
         known = self._known(landing, verdict.verdict)
         main = self._engine.land(landing, known)
@@ -301,13 +303,24 @@ def read(landing: Landing, source: Source) -> Reading:
     elif source.quotes:
         text = content.to_text(body.data, body.encoding)
     found = quotes.find(text, source.quotes, record="", url=body.url)
-    return Reading(body=body, title=title, text=text, quotes=found)
+    sight = walls.Sight(
+        asked=requested(source.url),
+        url=body.url,
+        headers=message.head.headers,
+        html=body.data if body.is_html and not body.problems else b"",
+        title=title,
+        text=text,
+    )
+    return Reading(
+        body=body, title=title, text=text, quotes=found, signs=walls.look(sight)
+    )
 
 
 def remarks(reading: Reading, landing: Landing) -> tuple[str, ...]:
     """Say what a reader of the capture should know of how it was read."""
     if reading.body is not None:
-        return reading.body.problems
+        signs = (f"{sign.name}: {sign.evidence}" for sign in reading.signs)
+        return (*reading.body.problems, *signs)
     if reading.quotes and landing.message is not None and landing.message.payload_size:
         kind = served_type(landing.message) or "what has no type"
         return (f"the quotes were not looked for: {kind} is kept, not read",)
