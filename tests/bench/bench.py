@@ -24,12 +24,13 @@ from typing import NoReturn
 import baggage
 import benches
 import figures
+import holdings
 import logbook
 from contest import MB, Bench, play
 from origin import Origin, nginx, serve
 
 BUDGET = 180.0  # seconds for the rounds of one bench
-PLACED = {**baggage.BENCHES, "log-100000": logbook.bench}
+PLACED = {**baggage.BENCHES, "log-100000": logbook.bench, "audit-10000": holdings.bench}
 NAMES = ("page-3000", "body-300", "start", *PLACED)
 QUICK = benches.Sizes(
     requisites=300,
