@@ -1,26 +1,27 @@
 """What a run will do, fixed before its first request (pure).
 
-The plan commits to every entry by a salted digest. A source's bag carries the whole
-commitment but only its own entry and salt, so that disclosing one exhibit tells nothing
-of the others, while anyone can check that it belongs to the plan, and that the plan was
-not longer or shorter.
+The plan commits to every entry by a salted digest, and to all of them by the root of a
+Merkle tree over these (RFC 9162). A source's bag carries that commitment, its own entry
+and salt, and the digests that prove its place: disclosing one exhibit tells nothing of
+the others, while anyone can check that it belongs to the plan, and that the plan was
+not longer or shorter. What a bag carries does not grow with the plan.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import force_setattr, replace
 
 from pipeline.capture.visit import requested, user_agent
 from pipeline.errors import UsageError
 from pipeline.fixity import digest_of
+from pipeline.holdings.merkle import Tree, leaf_of
 from pipeline.model import Deposit, Digest, Engine, Manifest, Source
 from pipeline.packaging.rendering import Json, told
 
-FORMAT = "muniment-plan/1"
+FORMAT = "muniment-plan/2"
 SALT_BYTES = 32
 
 
@@ -29,28 +30,43 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     source: Source
     salt: bytes
-    _commitment: str = ""  # digested once, as every bag asks it
+    _leaf: bytes = b""  # digested once
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha256(canonical(self.told())).hexdigest()
-        force_setattr(self, "_commitment", digest)
+        force_setattr(self, "_leaf", leaf_of(canonical(self.told())))
 
     def told(self) -> Json:
         """Tell the entry as it stands in plan.json."""
         return {**_settings(self.source), "salt": self.salt.hex()}
 
-    def commitment(self) -> str:
-        """Tell the digest of the entry with its salt."""
-        return self._commitment
+    def leaf(self) -> bytes:
+        """Return the digest of the entry with its salt: a leaf of the plan's tree."""
+        return self._leaf
 
 
-class Plan(Struct, frozen=True, kw_only=True):
-    """The entries of a run in order, and what commits to them."""
+class Plan(Struct, frozen=True, kw_only=True, eq=False):
+    """The entries of a run in order, and what commits to them.
+
+    Two plans are the same where their digests are.
+    """
 
     run: str
     job: str
     manifest: Digest
     entries: tuple[Entry, ...]
+    _tree: Tree | None = None  # made once, as every bag asks it
+    _places: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "_tree", Tree(entry.leaf() for entry in self.entries))
+        places = {entry.source.id: at for at, entry in enumerate(self.entries)}
+        force_setattr(self, "_places", places)
+
+    @property
+    def tree(self) -> Tree:
+        """The Merkle tree over the entries."""
+        assert self._tree is not None, "made with the plan"
+        return self._tree
 
     def commitment(self) -> dict[str, Json]:
         """Tell what every bag of the run may know of the plan."""
@@ -59,7 +75,8 @@ class Plan(Struct, frozen=True, kw_only=True):
             "run": self.run,
             "job": self.job,
             "manifest": str(self.manifest),
-            "entries": [entry.commitment() for entry in self.entries],
+            "size": len(self.entries),
+            "root": self.tree.head(len(self.entries)).root.hex(),
         }
 
     def digest(self) -> Digest:
@@ -73,7 +90,16 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     def seen_by(self, entry: Entry) -> bytes:
         """Write plan.json of one source's bag: its own entry alone in clear."""
-        return canonical({"commitment": self.commitment(), "entry": entry.told()})
+        place = self._places[entry.source.id]
+        proof = self.tree.inclusion(place, len(self.entries))
+        return canonical(
+            {
+                "commitment": self.commitment(),
+                "entry": entry.told(),
+                "index": place,
+                "proof": [one.hex() for one in proof],
+            }
+        )
 
 
 def canonical(value: Json) -> bytes:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 from warcio.bufferedreaders import ChunkedDataReader
 
-from pipeline.capture import markup
+from pipeline.capture import content, markup
 from pipeline.capture.content import (
     PAGE_LIMIT,
     agrees,
@@ -252,6 +252,14 @@ def test_a_page_too_large_is_read_as_far_as_it_goes():
 def test_a_page_of_more_tags_than_are_read_says_so():
     page = read_html(b"<p>a" * (MOST_TAGS + 1), "utf-8")
     assert (page.text.count("a"), page.complete) == (MOST_TAGS, False)
+
+
+def test_more_words_than_are_read_are_cut_there_and_it_is_said(monkeypatch):
+    monkeypatch.setattr(content, "WORDS_LIMIT", 12)
+    page = read_html(b"<p>some words<p>and some more", "utf-8")
+    assert (page.text, page.complete) == ("some words\nan", False)
+    assert content.read_text(b"some words and some more", "utf-8") == ("some words a", False)  # fmt: skip
+    assert content.read_text("ab\u00e9".encode(), "utf-8") == ("ab\u00e9", True)
 
 
 def test_blanks_without_end_take_no_time():

@@ -41,7 +41,7 @@ from pipeline.errors import (
 )
 from pipeline.fixity import digest_of
 from pipeline.holdings.ledger import examine
-from pipeline.holdings.merkle import Tree, head_json, leaf_of
+from pipeline.holdings.merkle import Head, Tree, head_json, is_included, leaf_of
 from pipeline.holdings.store import Store
 from pipeline.intake import manifest
 from pipeline.model import Capture, Change, Manifest, Source, Verdict
@@ -387,6 +387,7 @@ def check_index_line(bag: Path, told: dict) -> str:
 def test_the_plan_that_every_warc_names_is_the_commitment_in_its_bag(done):
     whole = json.loads(metadata(done.outcome.run_bag, "submissionDocumentation/plan.json"))  # fmt: skip
     digest = digest_of(plan.canonical(whole["commitment"]))
+    head = Head(size=whole["commitment"]["size"], root=bytes.fromhex(whole["commitment"]["root"]))  # fmt: skip
     for name in ("page", "gone", "cut", "other", "dead"):
         bag = done.bag_of(name)
         info = gzip.decompress(warc_of(bag).read_bytes()).split(b"\r\n\r\n")[1]
@@ -396,7 +397,8 @@ def test_the_plan_that_every_warc_names_is_the_commitment_in_its_bag(done):
         assert fields["description"] == f"case/{name}"
         seen = json.loads(metadata(bag, "submissionDocumentation/plan.json"))
         assert seen["commitment"] == whole["commitment"]
-        assert digest_of(plan.canonical(seen["entry"])).hex in whole["commitment"]["entries"]  # fmt: skip
+        leaf, proof = leaf_of(plan.canonical(seen["entry"])), tuple(map(bytes.fromhex, seen["proof"]))  # fmt: skip
+        assert is_included(leaf, seen["index"], proof, head)
 
 
 SECRETS = {

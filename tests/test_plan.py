@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from pipeline import plan
 from pipeline.errors import UsageError
 from pipeline.fixity import digest_of
+from pipeline.holdings.merkle import Head, is_included, leaf_of
 from pipeline.model import Engine, Identify, Manifest, Quote, Source
 
 MANIFEST_DIGEST = digest_of(b"version: 1\n")
@@ -55,6 +56,20 @@ def recomputed(value: object) -> str:
     return hashlib.sha256(f"{text}\n".encode("ascii")).hexdigest()
 
 
+def climbed(seen: dict) -> str:
+    """Compute the root as a stranger would, from one bag's plan.json (RFC 9162)."""
+    text = json.dumps(seen["entry"], sort_keys=True, separators=(",", ":"))
+    root = hashlib.sha256(b"\0" + text.encode("ascii") + b"\n").digest()
+    place, last = seen["index"], seen["commitment"]["size"] - 1
+    for one in map(bytes.fromhex, seen["proof"]):
+        while not place & 1 and place == last:  # no neighbour on this level
+            place, last = place >> 1, last >> 1
+        pair = one + root if place & 1 else root + one
+        root = hashlib.sha256(b"\1" + pair).digest()
+        place, last = place >> 1, last >> 1
+    return root.hex()
+
+
 def test_each_entry_is_digested_once_however_many_bags_ask(monkeypatch):
     made = plan_of(*(Source(id=f"s{n}", url=PAGE.url) for n in range(10)))
     told = []
@@ -68,7 +83,33 @@ def test_an_entry_is_shown_to_belong_to_the_plan_from_the_bag_alone():
     made = plan_of(PAGE, OTHER, THIRD)
     for number, one in enumerate(made.entries):
         seen = json.loads(made.seen_by(one))
-        assert recomputed(seen["entry"]) == seen["commitment"]["entries"][number]
+        assert seen["index"] == number
+        assert climbed(seen) == seen["commitment"]["root"]
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 70), st.data())
+def test_a_place_is_proven_in_a_plan_of_any_length_and_no_other_place(size, data):
+    made = plan_of(*(replace(PAGE, id=f"s{n}") for n in range(size)))
+    at = data.draw(st.integers(0, size - 1))
+    seen = json.loads(made.seen_by(made.entries[at]))
+    proof = tuple(map(bytes.fromhex, seen["proof"]))
+    head = Head(size=size, root=bytes.fromhex(seen["commitment"]["root"]))
+    leaf = leaf_of(plan.canonical(seen["entry"]))
+    proven = [place for place in range(size) if is_included(leaf, place, proof, head)]
+    assert proven == [at]
+    assert climbed(seen) == seen["commitment"]["root"]
+
+
+def test_what_a_bag_carries_does_not_grow_with_the_plan():
+    few, many = (
+        made.seen_by(made.entries[7])
+        for made in (
+            plan_of(*(replace(PAGE, id=f"s{n:04}") for n in range(size)))
+            for size in (10, 1000)
+        )
+    )
+    assert len(many) < len(few) + 700
 
 
 def test_the_digest_of_the_plan_is_recomputed_from_any_bag_of_the_run():
@@ -79,28 +120,24 @@ def test_the_digest_of_the_plan_is_recomputed_from_any_bag_of_the_run():
     assert made.digest().algorithm == "sha256"
 
 
-def test_a_bag_holds_nothing_of_the_other_entries_but_their_digests():
+def test_a_bag_holds_nothing_of_the_other_entries_but_salted_digests():
     made = plan_of(PAGE, OTHER, THIRD)
     seen = made.seen_by(made.entries[0])
     for other in made.entries[1:]:
         for word in (other.source.id, other.source.url, other.salt.hex()):
             assert word.encode() not in seen
-        assert other.commitment().encode() in seen
 
 
 def test_equal_entries_are_hidden_by_their_salts():
-    assert (
-        entry(PAGE, b"1" * 32).commitment()
-        != entry(replace(PAGE), b"2" * 32).commitment()
-    )
+    assert entry(PAGE, b"1" * 32).leaf() != entry(replace(PAGE), b"2" * 32).leaf()
 
 
 def test_the_run_bag_holds_every_entry_in_order():
     whole = json.loads(plan_of(PAGE, OTHER).whole())
     assert [one["id"] for one in whole["entries"]] == ["page", "other"]
-    assert [recomputed(one) for one in whole["entries"]] == whole["commitment"][
-        "entries"
-    ]
+    first, second = (leaf_of(plan.canonical(one)) for one in whole["entries"])
+    root = hashlib.sha256(b"\1" + first + second).hexdigest()
+    assert (whole["commitment"]["size"], whole["commitment"]["root"]) == (2, root)
     assert whole["commitment"]["manifest"] == str(MANIFEST_DIGEST)
     assert whole["commitment"]["format"] == plan.FORMAT
 
@@ -129,7 +166,7 @@ def test_any_words_survive_in_the_plan_and_are_plain_ascii(title, salt):
     one = entry(replace(PAGE, title=title), salt)
     told = plan.canonical(one.told())
     assert told.isascii()
-    assert recomputed(json.loads(told)) == one.commitment()
+    assert leaf_of(plan.canonical(json.loads(told))) == one.leaf()
     assert bytes.fromhex(json.loads(told)["salt"]) == salt
 
 

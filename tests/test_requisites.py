@@ -399,3 +399,20 @@ def test_most_of_what_real_pages_need_was_recorded_with_them(recording):
                 wanted |= set(read(data, charset(data, told), url).urls)
     assert wanted
     assert len(wanted & recorded) / len(wanted) > 0.5, sorted(wanted - recorded)
+
+
+def test_a_large_style_sheet_is_cut_behind_rules_and_names_what_it_did():
+    rule = "@media x { .a { background: url(/#) ; content: '}' } } /* } */ "
+    sheet = "".join(rule.replace("#", str(n)) for n in range(4000))
+    pieces = list(requisites.portions(sheet))
+    assert "".join(pieces) == sheet
+    assert len(pieces) > 2
+    assert all(piece.endswith("} }") for piece in pieces[:-1])
+    assert len(in_css(sheet.encode(), "utf-8", TOP).urls) == 4000
+
+
+def test_a_block_without_end_is_cut_within():
+    sheet = "@media x {" + ".a { b: url(/c) }" * 40_000
+    pieces = list(requisites.portions(sheet))
+    assert "".join(pieces) == sheet
+    assert max(map(len, pieces)) <= 4 * requisites.PORTION + 20

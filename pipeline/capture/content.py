@@ -29,12 +29,13 @@ __all__ = [
     "decode",
     "media_type",
     "read_html",
+    "read_text",
     "sniff",
     "to_text",
 ]
 
 PAGE_LIMIT = 4 * 2**20  # bytes of a page that are read
-WORDS_LIMIT = 2 * 2**20  # characters of its words; one emoji makes each take four bytes
+WORDS_LIMIT = 1_000_000  # characters of its words; one emoji makes each take four bytes
 PIECE = 64 * 1024  # bytes decoded at a time
 MOST_TITLES = 100  # that are looked at for the one of the page
 PRESCAN = 1024  # bytes in which a page may name its encoding (HTML, 13.2.3.2)
@@ -182,6 +183,20 @@ def css_charset(data: bytes, content_type: str, page_encoding: str) -> str:
     )
 
 
+def read_text(data: bytes, encoding: str) -> tuple[str, bool]:
+    """Decode as much of a text as is read; tell whether that is all of it."""
+    known = webencodings.lookup(encoding) or webencodings.UTF8
+    decoder, said, left = webencodings.IncrementalDecoder(known), [], WORDS_LIMIT
+    for at in range(0, len(data), PIECE):
+        is_last = at + PIECE >= len(data)
+        said.append(decoder.decode(data[at : at + PIECE], final=is_last))
+        left -= len(said[-1])
+        if left < 0:
+            said[-1] = said[-1][:left]
+            break
+    return "".join(said), left >= 0
+
+
 def to_text(data: bytes, encoding: str) -> str:
     """Decode a text; what makes no sense becomes U+FFFD, a byte order mark goes."""
     known = webencodings.lookup(encoding) or webencodings.UTF8
@@ -286,7 +301,8 @@ class Page(Struct, frozen=True, kw_only=True):
 def read_html(data: bytes, encoding: str) -> Page:
     """Read the visible words of a page, in document order, block by block."""
     page = in_utf8(data, encoding)
-    tree, is_endless = markup.parse(page), markup.is_endless(page)
+    parsed = markup.parse(page)
+    tree, complete = parsed.tree, parsed.complete and len(data) <= PAGE_LIMIT
     del page
     reader = _Reader(markup.roots(tree))
     root = tree.css_first("html")
@@ -295,7 +311,7 @@ def read_html(data: bytes, encoding: str) -> Page:
         title=_title(tree),
         text=reader.text(),
         lang=(lang or "").strip(),
-        complete=len(data) <= PAGE_LIMIT and not is_endless and not reader.is_full,
+        complete=complete and not reader.is_full,
     )
 
 

@@ -6,7 +6,6 @@ recorded: a document known already becomes a revisit, all else is kept whole.
 """
 
 from collections import deque
-from collections.abc import Iterator
 from datetime import timedelta
 
 from msgspec import Struct
@@ -22,6 +21,7 @@ ANALYSED = content.PAGE_LIMIT  # decoded bytes of a document that are looked at
 CSS_DEPTH = 5
 TOO_LONG = f"limit: only the first {ANALYSED} bytes are read"
 FRAME_DEPTH = 3
+MORE_NEEDED = "limit: what is needed beyond what is read of a page or style is not told"
 REFRESH_LIMIT = 3  # pages in a row that only lead on
 SHORT_PAGE = 16 * 1024  # bytes; a longer page has something to say
 SHORT_TEXT = 300  # characters, likewise
@@ -122,6 +122,7 @@ class Wants:
         self.queue: deque[Wish] = deque()
         self.too_deep: list[str] = []
         self.too_long: list[str] = []  # cut to the length that is allowed
+        self.is_complete = True
         self._page = page.url
         self.add(page, 1)
 
@@ -139,7 +140,9 @@ class Wants:
         """Take up what a page, frame or style sheet needs in its turn."""
         is_too_deep = depth > (CSS_DEPTH if body.is_css else FRAME_DEPTH)
         manner = self._manner(body.url)
-        for url in needs(body):
+        found = needs(body)
+        self.is_complete = self.is_complete and found.complete
+        for url in found.urls:
             if url in self.seen or url == self._page:
                 continue
             self.seen.add(url)
@@ -221,6 +224,8 @@ class HttpEngine:
                 missing.append(wish.url)
             elif body is not None:
                 wants.add(body, wish.depth + 1)
+        if not wants.is_complete:
+            notes.append(MORE_NEEDED)
         if wants.too_deep:
             notes.append(
                 f"requisites: {len(wants.too_deep)} nested too deep, not asked"
@@ -297,15 +302,13 @@ def leads_on(landing: Landing) -> str:
     return requisites.in_html(body.data, body.encoding, body.url).refresh
 
 
-def needs(body: Body) -> Iterator[str]:
+def needs(body: Body) -> requisites.Found:
     """Name what a page or style sheet needs."""
     if body.is_html:
-        found = requisites.in_html(body.data, body.encoding, body.url)
-    elif body.is_css:
-        found = requisites.in_css(body.data, body.encoding, body.url)
-    else:
-        return
-    yield from found.urls
+        return requisites.in_html(body.data, body.encoding, body.url)
+    if body.is_css:
+        return requisites.in_css(body.data, body.encoding, body.url)
+    return requisites.Found(urls=(), base=body.url)
 
 
 def is_kept(exchange: Exchange) -> bool:

@@ -5,13 +5,17 @@ take gigabytes: deep nesting makes it search its stack again and again, formatti
 elements left open are copied into every paragraph behind them (measured: 29 KB gave a
 tree of 1.4 GB). So the work is estimated first, from the tags alone. A page beyond the
 bound is made flat: its words, breaks and URLs stay, its nesting goes, and with it what
-only nesting tells (``hidden``). Ordinary pages are parsed as a browser parses them.
+only nesting tells (``hidden``). So is a page whose tree would take more memory than
+``TREE_LIMIT``, told by its tags and attributes; of a flat one as many elements are kept
+as that allows. Ordinary pages are parsed as a browser parses them.
 """
 
+import io
 import re
 from itertools import islice
 from string import ascii_uppercase
 
+from msgspec import Struct
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 WORK_LIMIT = 1_000_000  # elements copied, or their like, beyond what size explains
@@ -22,6 +26,11 @@ LONG = 8_000  # characters of attributes worth counting
 MOST_ROOTS = 100  # <html> and <body> tags, whose attributes are merged
 SHADOWS = 16  # shadow roots within shadow roots
 MOST_TAGS = 100_000  # of a page, or what may be some; each is a node in memory
+TREE_LIMIT = 24 * 2**20  # bytes that a page and its tree may take
+COPIES = 2  # of a page: the one in hand, the one that the tree is of
+ELEMENT, ATTRIBUTES = 330, 250  # bytes of a tree for each, measured; words behind it
+LIGHT = TREE_LIMIT // ATTRIBUTES * 2  # bytes in which no more attributes can be told
+LONG_TEXT = 2**16  # characters that stand in one node, or a few more
 REACH = 64  # how far down the stack an end tag is looked for
 
 
@@ -46,6 +55,12 @@ KEPT = names(
 )
 _SMALL = {ord(letter): letter.lower() for letter in ascii_uppercase}
 _BRACKET = re.compile(b"<")
+# Of those, what is kept on a flat page: what names something, or says what it is.
+TELLING = names(
+    "src srcset href xlink:href data poster background style content http-equiv charset"
+    " name type rel property imagesrcset shadowrootmode srcdoc lang"
+    " data-src data-srcset data-lazy-src data-lazy-srcset data-original"
+)
 RAW = "script|style|title|textarea|iframe|noscript|xmp|noembed|noframes"
 
 # Attributes as the tokenizer takes them apart (HTML, 13.2.5.32 to 13.2.5.40).
@@ -66,19 +81,51 @@ ATTRIBUTE = re.compile(
 )
 
 
-def parse(page: bytes) -> LexborHTMLParser:
+class Parsed(Struct, frozen=True, kw_only=True):
+    """A page as a tree, and whether it is the whole page."""
+
+    tree: LexborHTMLParser
+    complete: bool
+
+
+def parse(page: bytes) -> Parsed:
     """Parse a page in UTF-8 as a browser with scripts would: ``noscript`` is mere text.
 
     Nowhere on the way do its characters become wider than they are in UTF-8: a single
     emoji would make the whole page take four bytes for each of them.
     """
+    complete = not is_endless(page)
     # A NUL is ignored (HTML, 13.2.6.4.7), and costs twenty bytes in the tree.
     page = cut(page).replace(b"\0", b"")
     html = page.decode("latin-1")  # one character a byte
+    if _LONG_TEXT.search(html):
+        html = parted(html)
+        page = html.encode("latin-1")
     if is_treacherous(html):
-        page = flat(html).encode("latin-1")
+        flattened = flat(html)
+        complete = complete and flattened.complete
+        page = flattened.html.encode("latin-1")
+        del flattened
     del html
-    return LexborHTMLParser(page, scripting=True)
+    return Parsed(tree=LexborHTMLParser(page, scripting=True), complete=complete)
+
+
+# Behind a blank, or a character of several bytes; else in the middle of anything.
+_LONG_TEXT = re.compile(
+    rf"[^<]{{{LONG_TEXT}}}(?:[^<]{{0,4095}}?(?:[ \t\n\f\r]|[\xc2-\xf4][\x80-\xbf]+)"
+    r"|[^<]{4096}[\x80-\xbf]*)"
+)
+
+
+def parted(html: str) -> str:
+    """Part long texts with comments, as each node is read at once."""
+    pieces, at = [], 0
+    for match in TOKEN.finditer(html):
+        pieces.append(_LONG_TEXT.sub(r"\g<0><!---->", html[at : match.start()]))
+        pieces.append(match[0])
+        at = match.end()
+    pieces.append(_LONG_TEXT.sub(r"\g<0><!---->", html[at:]))
+    return "".join(pieces)
 
 
 def is_endless(page: bytes) -> bool:
@@ -124,7 +171,7 @@ def attributes(tag: str) -> dict[str, str]:
 
 def is_treacherous(html: str) -> bool:
     """Tell whether a tree builder would work far beyond what the size explains."""
-    stack = _Stack()
+    stack, weight = _Stack(), _Weight(html)
     bound = WORK_LIMIT + WORK_PER_TAG * html.count("<")
     work = roots = 0
     for token in TOKEN.finditer(html):
@@ -137,12 +184,32 @@ def is_treacherous(html: str) -> bool:
             roots += name in ("html", "body")
         elif name and name not in VOID:
             stack.take(name, is_end=bool(slash))
-        if (len(told) > LONG or raw_told) and _has_many(told or raw_told):
+        if not slash:
+            weight.add(told or raw_told)
+        if weight.is_too_much or _has_many(told or raw_told):
             return True
         work += len(stack.names) // STEPS_PER_COPY + stack.formatting
         if work > bound or roots > MOST_ROOTS:
             return True
     return False
+
+
+class _Weight:
+    """The memory that a tree would take, its words apart; small pages are light."""
+
+    def __init__(self, html: str) -> None:
+        self._is_light = len(html) <= LIGHT
+        self._bytes = COPIES * len(html)
+
+    @property
+    def is_too_much(self) -> bool:
+        return self._bytes > TREE_LIMIT
+
+    def add(self, attributes: str) -> None:
+        """Add an element."""
+        if not self._is_light:
+            count = sum(1 for _ in ATTRIBUTE.finditer(attributes)) if attributes else 0
+            self._bytes += ELEMENT + ATTRIBUTES * count
 
 
 class _Stack:
@@ -176,15 +243,25 @@ class _Stack:
         return above if BARRIERS.isdisjoint(reach[: max(above, 0)]) else -1
 
 
-def flat(html: str) -> str:
+class Flat(Struct, frozen=True, kw_only=True):
+    """A page without its nesting, and whether all that it keeps had room."""
+
+    html: str
+    complete: bool
+
+
+def flat(html: str) -> Flat:
     """Rewrite a page without its nesting: words, breaks, and elements with URLs."""
-    pieces, at = [], 0
+    out, at, left = io.StringIO(), 0, TREE_LIMIT - COPIES * len(html)
     for match in TOKEN.finditer(html):
-        pieces.append(html[at : match.start()].replace("<", "&lt;"))
-        pieces.append(_flat_tag(match))
+        out.write(html[at : match.start()].replace("<", "&lt;"))
+        tag = _flat_tag(match)
+        left -= (ELEMENT + ATTRIBUTES * tag.count('="')) if tag else 0
+        if left > 0:
+            out.write(tag)
         at = match.end()
-    pieces.append(html[at:].replace("<", "&lt;"))
-    return "".join(pieces)
+    out.write(html[at:].replace("<", "&lt;"))
+    return Flat(html=out.getvalue(), complete=left > 0)
 
 
 def _flat_tag(match: re.Match[str]) -> str:
@@ -198,8 +275,8 @@ def _flat_tag(match: re.Match[str]) -> str:
 
 
 def _few(tag: str) -> str:
-    """Write the attributes of a tag anew, as many as are read."""
-    pairs = attributes(tag).items()
+    """Write anew what a tag tells, as much as is read."""
+    pairs = (one for one in attributes(tag).items() if one[0] in TELLING)
     return "".join(f' {key}="{v.replace(chr(34), "&quot;")}"' for key, v in pairs)
 
 

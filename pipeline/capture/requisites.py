@@ -25,6 +25,7 @@ from pipeline.capture.content import PAGE_LIMIT, in_utf8, to_text
 
 MOST_URLS = 100_000
 CSS_LIMIT = 2**20  # bytes of a style sheet, or of all styles of a page, that are read
+PORTION = 2**16  # characters of a style sheet that are read at a time, or a few more
 NESTING = 3  # pages within pages: srcdoc, noscript
 SHOWN = 200  # characters of a URL that could not be read
 
@@ -73,7 +74,8 @@ class Found(Struct, frozen=True, kw_only=True):
 
 def in_html(data: bytes, encoding: str, url: str) -> Found:
     """Name what a page needs. The first ``base`` that can be read counts."""
-    tree = markup.parse(in_utf8(data, encoding))
+    parsed = markup.parse(in_utf8(data, encoding))
+    tree, complete = parsed.tree, parsed.complete and len(data) <= PAGE_LIMIT
     base = _base(tree, url)
     wants, styles = _Wants(base), _Styles()
     for node in _nodes(tree):
@@ -81,9 +83,7 @@ def in_html(data: bytes, encoding: str, url: str) -> Found:
             wants.add(written, is_lazy=is_lazy)
         if wants.is_full:
             break
-    return wants.found(
-        refresh=_refresh(tree, base, url), complete=len(data) <= PAGE_LIMIT
-    )
+    return wants.found(refresh=_refresh(tree, base, url), complete=complete)
 
 
 def in_css(data: bytes, encoding: str, url: str) -> Found:
@@ -171,9 +171,8 @@ def _nodes(tree: LexborHTMLParser, level: int = 0) -> Iterator[LexborNode]:
         for node in root.css(SELECTOR):
             yield node
             for inner in _pages_within(node) if level < NESTING else ():
-                yield from _nodes(
-                    markup.parse(inner.encode(errors="replace")), level + 1
-                )
+                within = markup.parse(inner.encode(errors="replace")).tree
+                yield from _nodes(within, level + 1)
 
 
 def _pages_within(node: LexborNode) -> Iterator[str]:
@@ -291,6 +290,38 @@ def named_by_css(css: str) -> Iterator[str]:
     folded = css.lower()
     if not any(word in folded for word in _NAMES_SOMETHING):
         return
+    for portion in portions(css):
+        yield from _named_by(portion)
+
+
+# What may hold a bracket that is none; then the brackets.
+_CSS_TOKEN = re.compile(
+    r"""/\*.*?(?:\*/|\Z)|\\.|"(?:[^"\\\n]|\\.)*+"?|'(?:[^'\\\n]|\\.)*+'?"""
+    r"""|url\(\s*+(?!["'])(?:[^)\\]|\\.)*+\)?|([{}])""",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+def portions(css: str) -> Iterator[str]:
+    """Cut a large style sheet behind rules, as its tokens take much memory.
+
+    Between rules, where they are as short as rules are; else within a block, whose
+    URLs are URLs outside it as well.
+    """
+    start = depth = 0
+    for token in _CSS_TOKEN.finditer(css) if len(css) > PORTION else ():
+        if token[1] == "{":
+            depth += 1
+        elif token[1] == "}":
+            depth = max(0, depth - 1)
+            size = token.end() - start
+            if size >= PORTION and (not depth or size >= 4 * PORTION):
+                yield css[start : token.end()]
+                start, depth = token.end(), 0
+    yield css[start:]
+
+
+def _named_by(css: str) -> Iterator[str]:
     levels = [_Level(tinycss2.parse_component_value_list(css, skip_comments=True))]
     while levels:
         level = levels[-1]

@@ -41,7 +41,9 @@ from pipeline.model import (
 )
 
 TEXT_PATH = "data/objects/rendered/page.txt"
-TOO_MUCH = "limit: the page has more tags than are read; words behind were not seen"
+TOO_MUCH = (
+    "limit: the page has more tags or words than are read; what is behind was not seen"
+)
 LARGEST_SECRET = 1 << 16  # bytes of the file that it is read from
 PRODUCT = f"Muniment/{__version__}"
 
@@ -301,7 +303,9 @@ def read(landing: Landing, source: Source) -> Reading:
         if not page.complete:
             body = replace(body, problems=(*body.problems, TOO_MUCH))
     elif source.quotes:
-        text = content.to_text(body.data, body.encoding)
+        text, is_whole = content.read_text(body.data, body.encoding)
+        if not is_whole:
+            body = replace(body, problems=(*body.problems, TOO_MUCH))
     found = quotes.find(text, source.quotes, record="", url=body.url)
     sight = walls.Sight(
         asked=requested(source.url),

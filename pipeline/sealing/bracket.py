@@ -26,7 +26,7 @@ FOLDER = "data/metadata/submissionDocumentation"
 COMMITMENT = f"{FOLDER}/commitment.json"
 WARC = "data/objects/capture.warc.gz"
 INFO = 1 << 16  # bytes in which the first record of a WARC ends
-LARGEST = 1 << 26  # bytes; a commitment has some 70 for each source
+LARGEST = 1 << 20  # bytes; a commitment has some 300
 
 
 class Flaw(Struct, frozen=True, kw_only=True):
