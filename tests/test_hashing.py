@@ -21,7 +21,7 @@ def digested(folder, *jobs: Job):
     large = [one for one in jobs if one.size >= hashing.LARGE]
     small = [one for one in jobs if one.size < hashing.LARGE]
     with walk.opened(folder) as root:
-        return list(hashing.digest_files(root, large, small))
+        return list(hashing.digest_files(root, large, hashing.small_files(root, small)))
 
 
 def expected(data: bytes) -> tuple[bytes, ...]:

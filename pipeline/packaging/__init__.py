@@ -17,6 +17,7 @@
     tagfiles      bagit.txt, bag-info.txt, manifests, fetch.txt: bytes to values (pure)
     walk          a stranger's folder, looked at without trusting it
     hashing       digests of many files: one read, every core at work
+    companion     a second process that takes every other block of small files
     tree          where the files of a bag stand: a folder, or what reads like one
     copying       a folder copied into a payload, hashed in the same read
     bag           BagIt bags: make and read

@@ -3,8 +3,7 @@
 Large files are taken the largest first, one for each core; where there are fewer, each
 algorithm has a thread of its own, as hashlib frees the interpreter lock. A small file
 costs system calls, not hashing, so small ones run in one thread, folder by folder: two
-threads only wait for one another (100,000 files of 2 kB: 1.6 s, not 1.9), and processes
-need more memory than a bag's rows.
+threads only wait for one another (100,000 files of 2 kB: 1.6 s, not 1.9).
 """
 
 import errno
@@ -89,26 +88,29 @@ class _Crowd:
 
 
 def digest_files(
-    root: int, large: Iterable[Job], small: Iterable[Job]
+    root: int, large: Iterable[Job], small: Iterable[Outcome]
 ) -> Iterator[Outcome]:
-    """Digest files beneath an open folder, yielding outcomes in no certain order.
+    """Digest large files beneath an open folder, while small ones come as they are had.
 
-    Small jobs of one folder should stand together. Nothing is raised for a file: a
-    failure is an outcome.
+    Yields outcomes in no certain order. Nothing is raised for a file: a failure is an
+    outcome.
     """
     jobs = sorted(large, key=lambda job: -job.size)
     if not jobs:
-        yield from _small(root, small)
+        yield from small
         return
     crowd = _Crowd()
     with ThreadPoolExecutor(min(CORES, len(jobs)), "file") as files:
         futures = [files.submit(_large, root, job, crowd) for job in jobs]
-        yield from _small(root, small)
+        yield from small
         yield from (future.result() for future in as_completed(futures))
 
 
-def _small(root: int, jobs: Iterable[Job]) -> Iterator[Outcome]:
-    """Digest files one by one, keeping the folder open from one to the next."""
+def small_files(root: int, jobs: Iterable[Job]) -> Iterator[Outcome]:
+    """Digest small files one by one, keeping the folder open from one to the next.
+
+    Those of one folder should stand together.
+    """
     here: bytes | None = None
     folder = -1
     with ExitStack() as opened:

@@ -7,6 +7,7 @@ the digests of many. A folder is read beneath its own descriptor, through no lin
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from pipeline.packaging.companion import digest_small
 from pipeline.packaging.hashing import Job, Outcome, digest_files
 from pipeline.packaging.walk import Entry, chunks, file_beneath, walk
 
@@ -41,4 +42,4 @@ class Folder:
 
     def digests(self, large: Iterable[Job], small: Iterable[Job]) -> Iterator[Outcome]:
         """Digest files with every core."""
-        return digest_files(self._root, large, small)
+        return digest_files(self._root, large, digest_small(self._root, small))

@@ -7,6 +7,7 @@ is not installed is named as absent. README.md tells how to read the figures.
 """
 
 import argparse
+import compileall
 import json
 import os
 import platform
@@ -29,6 +30,7 @@ import logbook
 from contest import MB, Bench, play
 from origin import Origin, nginx, serve
 
+PACKAGE = Path(__file__).parents[2] / "pipeline"
 BUDGET = 180.0  # seconds for the rounds of one bench
 PLACED = {**baggage.BENCHES, "log-100000": logbook.bench, "audit-10000": holdings.bench}
 NAMES = ("page-3000", "body-300", "start", *PLACED)
@@ -87,6 +89,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Hold the benches; 1 where a contender failed or, if strict, a want was missed."""
     chosen = arguments()
+    compileall.compile_dir(PACKAGE, quiet=2)  # as pip leaves what it installs
     signal.signal(signal.SIGTERM, _leave)
     sizes = QUICK if chosen.quick else benches.Sizes()
     told: list[dict[str, object]] = []
