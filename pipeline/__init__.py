@@ -42,7 +42,11 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     repair        a damaged bag brought back from a copy that is proven
     doctor        what ails an archive, and the machine that it is on
     interruption  being told to stop: once, in good order; twice, at once
-    terminal      what a person sees on a terminal
+    outlet        standard output and error, written to
+    loglines      what a command does, line by line, for programs
+    terminal      what a person reads on a terminal
+    gauge         how far a run has come, in numbers and in lines (pure)
+    progress      how a run is told of while it goes on
     report        a page that tells what a verification found
     auditpage     a page that tells what an audit found
     newsroom      the built-in demo site on loopback

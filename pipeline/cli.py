@@ -1,19 +1,20 @@
 """The command line: its options, and what every end of a command comes to.
 
-Options that hold for every command (--archive, --config, --json, --debug) may stand
-before or after it. The commands stand in ``commands``.
+Options that hold for every command (--archive, --config, --json, --log-json,
+--debug) may stand before or after it. The commands stand in ``commands``.
 """
 
 import gc
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import NoReturn
+from contextlib import redirect_stderr, suppress
+from typing import NoReturn, TextIO, cast
 
 import click
 
 from pipeline import __version__, terminal
+from pipeline.clock import SystemClock
 from pipeline.commands import (
     bags,
     beginnings,
@@ -36,8 +37,10 @@ from pipeline.errors import (
     UsageError,
 )
 from pipeline.interruption import treat_alike
+from pipeline.loglines import Level, Log
 
 EVERYWHERE = {"--archive": True, "--config": True, "--json": False, "--debug": False}
+EVERYWHERE |= {"--log-json": False}
 
 
 @click.group(
@@ -50,14 +53,18 @@ EVERYWHERE = {"--archive": True, "--config": True, "--json": False, "--debug": F
 @click.option("--archive", metavar="DIR", help="The archive folder.")
 @click.option("--config", metavar="FILE", help="Read this muniment.toml.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--log-json", is_flag=True, help="Log JSON lines on standard error.")
 @click.option("--debug", is_flag=True, help="Show a traceback of what goes wrong.")
 @click.pass_context
 def app(
     context: click.Context,
+    /,
+    *,
     archive: str | None,
     config: str | None,
-    as_json: bool,  # noqa: FBT001 - click passes flags by name
-    debug: bool,  # noqa: FBT001 - likewise
+    as_json: bool,
+    debug: bool,
+    **_: object,  # --log-json: it was read before
 ) -> None:
     """Keep the web sources that a document cites, as evidence that still stands.
 
@@ -161,6 +168,16 @@ def leave(status: int) -> NoReturn:
 def _status(words: list[str]) -> int:
     """Turn whatever a command ends with into an exit status and a sentence."""
     front = words[: words.index("--")] if "--" in words else words
+    if "--log-json" not in front:
+        return _carried_out(words, front)
+    log = Log(sys.stderr, SystemClock().now)
+    with redirect_stderr(cast("TextIO", log)):
+        status = _carried_out(words, front)
+        log.flush()
+    return status
+
+
+def _carried_out(words: list[str], front: list[str]) -> int:
     try:
         status = app.main(words, prog_name="muniment", standalone_mode=False)
         terminal.finish()
@@ -183,16 +200,24 @@ def _status(words: list[str]) -> int:
         import traceback  # noqa: PLC0415 - start-up time
 
         traceback.print_exception(complaint)
+        sys.stderr.flush()
     return _complain(complaint, as_json="--json" in front)
 
 
 def _complain(error: PipelineError, *, as_json: bool) -> int:
+    details = error.details()
+    told: dict[str, object] = {
+        "code": error.code,
+        "message": str(error),
+        "exit": int(error.exit),
+    }
+    told |= details
     if as_json:
-        told = {"code": error.code, "message": str(error), "exit": int(error.exit)}
-        details = error.details()
-        terminal.say_json({"error": told | details, **details})
+        terminal.say_json({"error": told, **details})
         terminal.finish()
-    else:
+    if isinstance(sys.stderr, Log):
+        sys.stderr.log(str(error), level=Level.ERROR, details=told)
+    elif not as_json:
         terminal.remark(complaint(error))
         terminal.kept_before([path for _, path in error.bags])
     return int(error.exit)

@@ -42,7 +42,7 @@ from pipeline.model import (
 )
 from pipeline.outcome import Outcome, Visit, deposited
 from pipeline.packaging.rendering import Json
-from pipeline.plan import SALT_BYTES, Entry, chosen, named_ports, shards
+from pipeline.plan import SALT_BYTES, Entry, chosen, host_of, named_ports, shards
 
 if TYPE_CHECKING:  # whoever seals brings it along: it loads cryptography
     from pipeline.notary import Notary
@@ -51,8 +51,8 @@ if TYPE_CHECKING:  # whoever seals brings it along: it loads cryptography
 class Progress(Protocol):
     """Who is told how a run goes."""
 
-    def planned(self, sources: int, hosts: int) -> None:
-        """Hear how much there is to do."""
+    def planned(self, hosts: Mapping[str, int]) -> None:
+        """Hear how many sources each host has."""
 
     def said(self, sentence: str) -> None:
         """Hear a remark."""
@@ -262,7 +262,7 @@ class _Run:
         journal, keeper = self._begun(), self.keeper
         done = {one.source for one in keeper.kept}
         lines = shards(e for e in self._plan.entries if e.source.id not in done)
-        self._progress.planned(sum(map(len, lines)), len(lines))
+        self._progress.planned({host_of(one[0].source): len(one) for one in lines})
         with closing(self._crew.visits(lines, self._task)) as visits:
             for home in visits:
                 self._come_home(journal, home)

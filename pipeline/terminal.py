@@ -1,26 +1,24 @@
-"""What a person sees on a terminal: tables, progress, verdicts, complaints.
+"""What a person reads on a terminal: tables, verdicts, complaints.
 
-Results go to standard output, everything else to standard error. Colour and motion only
-where there is a terminal to show them; rich is loaded only then.
+Results go to standard output, everything else to standard error.
 """
 
 import json
 import os
 import sys
-import threading
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import StorageError
-from pipeline.model import Capture, Change, Finding, Source, Verdict
+from pipeline.loglines import NAME as ERRORS
+from pipeline.loglines import Level, Log
+from pipeline.model import Capture, Change, Finding, Verdict
+from pipeline.outlet import put
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from rich.progress import Progress as RichProgress
 
     from pipeline.doctor import Report as Health
     from pipeline.handoff.receive import Received, Refused
@@ -44,36 +42,41 @@ WIDEST = 72  # columns of one cell of a plain table
 
 def say(text: str = "") -> None:
     """Print a line of the result."""
-    _put(sys.stdout, f"{clean(text)}\n")
+    put(sys.stdout, f"{clean(text)}\n")
 
 
-def remark(text: str) -> None:
-    """Print a line beside the result."""
-    _put(sys.stderr, f"{clean(text)}\n")
-    _put(sys.stderr)
+def remark(text: str, level: Level = Level.INFO) -> None:
+    """Print a line beside the result; a log for programs tells its level as well."""
+    if isinstance(sys.stderr, Log):
+        sys.stderr.log(text, level=level)
+        return
+    put(sys.stderr, f"{clean(text)}\n", ERRORS)
+    put(sys.stderr, name=ERRORS)
 
 
 def alarm(text: str) -> None:
     """Print a line from within a signal: nothing that is buffered may be touched."""
+    log = sys.stderr
+    told = log.line(text, Level.WARN) if isinstance(log, Log) else line(text)
     with suppress(OSError):
-        os.write(2, f"{line(text)}\n".encode())
+        os.write(2, f"{told}\n".encode())
 
 
 def say_json(value: object) -> None:
     """Print the one JSON document of a command."""
-    _put(sys.stdout, f"{_json(value)}\n")
+    put(sys.stdout, f"{_json(value)}\n")
 
 
 def say_json_with(value: object, name: str, items: Iterable[object]) -> None:
     """Print one JSON document, an object whose last member is a list of any length."""
-    _put(sys.stdout, f'{_json(value).removesuffix("}").rstrip()},\n  "{name}": [')
+    put(sys.stdout, f'{_json(value).removesuffix("}").rstrip()},\n  "{name}": [')
     comma = ""
     for one in items:
         told = _json(one).replace("\n", "\n    ")
-        _put(sys.stdout, f"{comma}\n    {told}")
+        put(sys.stdout, f"{comma}\n    {told}")
         comma = ","
     end = "\n  ]" if comma else "]"
-    _put(sys.stdout, f"{end}\n}}\n")
+    put(sys.stdout, f"{end}\n}}\n")
 
 
 def _json(value: object) -> str:
@@ -94,27 +97,7 @@ def kept_before(paths: Sequence[str]) -> None:
 
 def finish() -> None:
     """Hand over what was printed. Raises StorageError where it can't be written."""
-    _put(sys.stdout)
-
-
-def _put(stream: TextIO, text: str = "") -> None:
-    """Write, or hand over what was written; a reader who went away has heard enough."""
-    try:
-        if text:
-            stream.write(text)
-        else:
-            stream.flush()
-    except OSError as error:
-        _silence(stream)
-        if not isinstance(error, BrokenPipeError):
-            raise StorageError.at("standard output", error) from error
-
-
-def _silence(stream: TextIO) -> None:
-    """Lead a stream nowhere, so that the work goes on and Python ends in peace."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    put(sys.stdout)
 
 
 def clean(text: str) -> str:
@@ -164,90 +147,6 @@ def health(report: "Health") -> None:
 
 def _speaks_unicode() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-
-
-class Quiet:
-    """Progress that nobody hears."""
-
-    def planned(self, sources: int, hosts: int) -> None:
-        """Hear how much there is to do."""
-
-    def said(self, sentence: str) -> None:
-        """Pass on a remark: those are never swallowed."""
-        remark(line(sentence))
-
-    def visiting(self, source: Source) -> None:
-        """Hear that a visit begins."""
-
-    def kept(self, capture: Capture, change: Change) -> None:
-        """Hear what became of a source."""
-
-    def close(self) -> None:
-        """End."""
-
-
-class Lines(Quiet):
-    """Progress in plain lines, one for each source that is done."""
-
-    def __init__(self) -> None:
-        self._done = 0
-        self._all = 0
-
-    def planned(self, sources: int, hosts: int) -> None:
-        """Say how much there is to do."""
-        self._done, self._all = 0, sources
-        remark(f"{counted(sources, 'source')} on {counted(hosts, 'host')}")
-
-    def kept(self, capture: Capture, change: Change) -> None:
-        """Say what became of a source."""
-        self._done += 1
-        remark(f"[{self._done}/{self._all}] {line(verdict_line(capture, change))}")
-
-
-class Bar(Lines):
-    """Progress with a moving bar below the lines; for a terminal."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lock = threading.Lock()
-        self._bar: RichProgress | None = None
-        self._task: Any = None
-
-    def planned(self, sources: int, hosts: int) -> None:
-        """Draw the bar."""
-        from rich.console import Console  # noqa: PLC0415 - for terminals only
-        from rich.progress import Progress  # noqa: PLC0415 - likewise
-
-        self.close()  # of the run before
-        self._bar = Progress(console=Console(stderr=True), transient=True)
-        self._bar.start()
-        self._task = self._bar.add_task(counted(hosts, "host"), total=sources)
-
-    def visiting(self, source: Source) -> None:
-        """Name the source under way."""
-        with self._lock:
-            if self._bar is not None:
-                self._bar.update(self._task, description=clean(source.id))
-
-    def kept(self, capture: Capture, change: Change) -> None:
-        """Print the line above the bar and move it on."""
-        with self._lock:
-            if self._bar is not None:
-                text = line(verdict_line(capture, change))
-                self._bar.console.print(text, markup=False, highlight=False)
-                self._bar.advance(self._task)
-
-    def close(self) -> None:
-        """Wipe the bar."""
-        if self._bar is not None:
-            self._bar.stop()
-
-
-def progress(*, quiet: bool) -> Quiet:
-    """Choose how to tell of progress: a bar on a terminal, lines elsewhere."""
-    if quiet:
-        return Quiet()
-    return Bar() if sys.stderr.isatty() else Lines()
 
 
 def verdict_line(capture: Capture, change: Change) -> str:

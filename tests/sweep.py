@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -84,7 +84,7 @@ class Quiet:
     def __init__(self, note: Callable[[str, str], None]) -> None:
         self._note = note
 
-    def planned(self, sources: int, hosts: int) -> None: ...
+    def planned(self, hosts: Mapping[str, int]) -> None: ...
 
     def said(self, sentence: str) -> None: ...
 

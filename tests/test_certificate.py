@@ -12,7 +12,7 @@ from baggery import FILES, sound, swap
 from msgspec.structs import replace
 from test_report import Reader, read
 
-from pipeline import chromium, demo, terminal, timekeeper
+from pipeline import chromium, demo, timekeeper
 from pipeline.clock import SystemClock, stamp
 from pipeline.errors import FixityError, UsageError
 from pipeline.handoff.certificate import certificate
@@ -22,6 +22,7 @@ from pipeline.holdings.custody import Act
 from pipeline.holdings.store import Store
 from pipeline.intake import manifest
 from pipeline.newsroom import Newsroom
+from pipeline.progress import Quiet
 from pipeline.sealing.token import Authority
 
 LATER = timedelta(hours=1)  # the tokens are of today
@@ -50,7 +51,7 @@ def kept(tmp_path_factory) -> Kept:
         closing(Store.open(root, SystemClock())) as store,
         demo.throw_away() as notary,
     ):
-        done = demo.run(wanted, site, store, terminal.Quiet(), notary)
+        done = demo.run(wanted, site, store, Quiet(), notary)
         judge = demo.judge_of(notary)
     bags = {one["source"]: Path(one["path"]) for one in done.told["bags"]}
     return Kept(root, bags, done.run_bag, tuple(judge.authorities))

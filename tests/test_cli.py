@@ -188,6 +188,54 @@ def test_help_loads_nothing_that_is_slow():
     assert done.stderr == "[]\n"
 
 
+# ------------------------------------------------------------------ a log for programs
+
+LOG_KEYS = ["timestamp", "logLevel", "context", "message", "details"]
+LOGGING = {
+    "a usage error": ("run", "--no-such-option"),
+    "no command": (),
+    "a bad manifest": ("run", "bad.yaml"),
+    "a folder with a bad manifest": ("run", "--due", "."),
+    "an upkeep": ("tend", ".", "--budget", "0"),
+    "an absent bag": ("verify", "absent", "--debug"),
+    "no archive": ("list",),
+}
+
+
+def log_of(said: Said) -> list[dict]:
+    """The lines of a log, each with the five keys and nothing between."""
+    lines = [json.loads(line) for line in said.err.splitlines()]
+    assert all(list(one) == LOG_KEYS for one in lines)
+    return lines
+
+
+@pytest.mark.parametrize("words", LOGGING.values(), ids=LOGGING)
+def test_whatever_goes_wrong_is_json_line_by_line(says, words):
+    said = says(*words, "--log-json")
+    assert said.status != 0
+    assert log_of(said)[-1]["logLevel"] in {"warn", "error"}
+
+
+def test_a_run_is_logged_event_by_event(says, site):
+    said = says("run", "good.yaml", *site, "--log-json", "--json")
+    assert said.status == 0
+    lines = log_of(said)
+    told = [(one["context"], one["message"]) for one in lines]
+    assert ("crawlStatus", "planned") in told
+    assert ("pageStatus", "visiting") in told
+    assert ("pageStatus", "captured") in told
+    assert told[-1] == ("crawlStatus", "ended")
+    assert lines[-1]["details"]["run_bag"] == said.json["run_bag"]
+
+
+def test_an_error_stands_in_the_log_and_in_the_document(says):
+    said = says("run", "absent.yaml", "--log-json", "--json")
+    assert said.status == 2
+    (one,) = log_of(said)
+    assert one["details"] == said.json["error"]
+    assert one["message"] == said.json["error"]["message"]
+
+
 # --------------------------------------------------------------- options that hold for all
 
 ANYWHERE = {

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from pipeline import demo, terminal, timekeeper
 from pipeline.errors import Exit, StorageError, UsageError
 from pipeline.packaging.validate import find_bags, validate
+from pipeline.progress import Quiet
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +22,7 @@ def twice(tmp_path_factory) -> tuple[Path, list[demo.Told], str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(terminal, "remark", said.append)
         told = [
-            demo.tell(root, show=lambda _: None, progress=terminal.Quiet())
-            for _ in range(2)
+            demo.tell(root, show=lambda _: None, progress=Quiet()) for _ in range(2)
         ]
     return root, told, "\n".join(said)
 
@@ -140,7 +140,7 @@ def test_a_demo_without_its_manifest_says_so(tmp_path, monkeypatch):
 def test_an_archive_that_is_a_file_is_named(tmp_path):
     (tmp_path / "archive").write_text("")
     with pytest.raises(StorageError, match=str(tmp_path / "archive")):
-        demo.tell(tmp_path / "archive", show=print, progress=terminal.Quiet())
+        demo.tell(tmp_path / "archive", show=print, progress=Quiet())
 
 
 def test_every_bag_is_sealed_and_stamped_where_openssl_is(twice):

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,8 +111,8 @@ class Heard:
         self.outcomes: dict[str, tuple[Verdict, Change]] = {}
         self.plan = (0, 0)
 
-    def planned(self, sources: int, hosts: int) -> None:
-        self.plan = (sources, hosts)
+    def planned(self, hosts: Mapping[str, int]) -> None:
+        self.plan = (sum(hosts.values()), len(hosts))
 
     def said(self, sentence: str) -> None:
         self.sentences.append(sentence)

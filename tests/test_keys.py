@@ -1,6 +1,8 @@
 """Signing identities: made once, read with suspicion, told by fingerprint."""
 
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from pipeline.errors import Exit, KeyFileError, StorageError
 from pipeline.sealing import keys
+from pipeline.sealing.keys import Identity
 
 NOW = datetime(2026, 9, 24, 3, 17, tzinfo=UTC)
 SERIAL = bytes(range(16))
@@ -57,6 +60,19 @@ def test_a_machine_key_is_called_one_and_made_once(path):
     assert "a machine's, not a person's" in keys.told(made.certificate)
     again, is_new = keys.read_or_make(path, now=NOW, serial=SERIAL)
     assert (again.fingerprint, is_new) == (made.fingerprint, False)
+
+
+def test_of_runs_that_begin_at_once_one_makes_the_key_and_all_have_it(tmp_path):
+    path, starting = tmp_path / "settings" / "key.pem", threading.Barrier(8)
+
+    def begun(n: int) -> tuple[Identity, bool]:
+        starting.wait()
+        return keys.read_or_make(path, now=NOW, serial=bytes([n]) * 16)
+
+    with ThreadPoolExecutor(8) as runs:
+        made = list(runs.map(begun, range(8)))
+    assert [is_new for _, is_new in made].count(True) == 1
+    assert len({one.fingerprint for one, _ in made}) == 1
 
 
 def test_a_key_is_never_replaced(path):

@@ -139,58 +139,7 @@ def test_a_result_that_finds_no_room_is_told(monkeypatch):
         assert Path(f"/proc/self/fd/{stream.fileno()}").readlink() == Path(os.devnull)
 
 
-# ---------------------------------------------------------------------------- progress
-
-
-def test_progress_is_quiet_in_lines_or_a_bar(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    assert type(terminal.progress(quiet=True)) is terminal.Quiet
-    assert type(terminal.progress(quiet=False)) is terminal.Lines
-    sys.stderr.isatty = lambda: True
-    assert type(terminal.progress(quiet=False)) is terminal.Bar
-
-
-def test_lines_count_from_one_in_every_run(capsys):
-    lines = terminal.Lines()
-    for _ in range(2):
-        lines.planned(1, 1)
-        lines.visiting(Source(id="page", url="http://one.example/"))
-        lines.kept(capture(), Change.FIRST)
-    lines.close()
-    assert capsys.readouterr().err == "1 source on 1 host\n[1/1] ✓ page: captured\n" * 2
-
-
-def test_a_remark_is_heard_even_when_quiet(capsys):
-    quiet = terminal.Quiet()
-    quiet.planned(2, 1)
-    quiet.visiting(Source(id="page", url="http://one.example/"))
-    quiet.kept(capture(), Change.FIRST)
-    quiet.said("a bag was recovered")
-    quiet.close()
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "a bag was recovered\n")
-
-
-def test_a_bar_prints_each_outcome_and_wipes_itself(monkeypatch):
-    screen = io.StringIO()
-    screen.isatty = lambda: True
-    monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setenv("TERM", "xterm")
-    bar = terminal.Bar()
-    bar.visiting(Source(id="early", url="http://one.example/"))
-    bar.kept(capture(), Change.FIRST)  # before it is drawn: nothing to show yet
-    for _ in range(2):
-        bar.planned(1, 1)
-        bar.visiting(Source(id="page", url="http://one.example/"))
-        bar.kept(capture(verdict=Verdict.FAILED, reasons=("[red]dns",)), Change.FIRST)
-    bar.close()
-    assert screen.getvalue().count("✗ page: failed ([red]dns)") == 2
-    assert "\x1b[?25h" in screen.getvalue()  # the cursor is back
-
-
-def test_a_bar_that_was_never_drawn_can_be_closed():
-    terminal.Bar().close()
-
+# ---------------------------------------------------------------------------- outcomes
 
 LINES = {
     "a first capture": ({}, Change.FIRST, "✓ page: captured"),

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,12 +16,19 @@ from pipeline.errors import Exit, UsageError
 def demo(session: Session) -> Exit:
     """Run the whole story on a built-in site on loopback."""
     from pipeline import demo  # noqa: PLC0415 - start-up time
+    from pipeline.progress import progress_of  # noqa: PLC0415 - likewise
 
-    progress = terminal.progress(quiet=session.json)
+    progress = progress_of(quiet=session.json)
+
+    def told_of(outcome: dict[str, Any]) -> None:
+        progress.ended(outcome)
+        if not session.json:
+            terminal.outcome(outcome)
+
     try:
         told = demo.tell(
             session.config().archive.absolute() / "demo",
-            show=lambda one: None if session.json else terminal.outcome(one.told),
+            show=lambda one: told_of(one.told),
             progress=progress,
         )
     finally:

@@ -15,6 +15,7 @@ from pipeline.commands import evidence, handing
 from pipeline.commands.session import Session, command
 from pipeline.errors import Exit, InterruptedRunError, PipelineError, first_exit
 from pipeline.interruption import Interruption
+from pipeline.loglines import Level
 
 if TYPE_CHECKING:
     from pipeline.holdings.catalogue import Catalogue
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.notice import Notice
     from pipeline.outbox import Outbox
     from pipeline.outcome import Outcome
+    from pipeline.progress import Listener
     from pipeline.roster import Roster
     from pipeline.schedule import Standing
 
@@ -144,13 +146,13 @@ def stood(
     config, now = session.config(), SystemClock().now()
     called = roster.call(places, operator=config.operator, environ=os.environ)
     if called.problems:
-        terminal.remark(manifest.render(called.problems))
+        terminal.remark(manifest.render(called.problems), Level.WARN)
     for sentence in called.wrong:
-        terminal.remark(terminal.line(sentence))
+        terminal.remark(terminal.line(sentence), Level.WARN)
     standings = called.standings(catalogue, now)
     for one in standings:
         if sentence := schedule.clock_sentence(one, now):
-            terminal.remark(terminal.line(sentence))
+            terminal.remark(terminal.line(sentence), Level.WARN)
     return called, standings
 
 
@@ -207,7 +209,9 @@ class Runs:
         """Run them. Raises PipelineError, which names the bags of them all."""
         outcomes: list[Outcome] = []
         failures: list[tuple[str, PipelineError]] = []
-        progress = terminal.progress(quiet=quiet)
+        from pipeline.progress import progress_of  # noqa: PLC0415 - start-up time
+
+        progress = progress_of(quiet=quiet)
         try:
             for one in manifests:
                 try:
@@ -217,7 +221,7 @@ class Runs:
                 except PipelineError as error:
                     if not self._goes_on:
                         raise
-                    terminal.remark(terminal.line(f"{one.id}: {error}"))
+                    terminal.remark(terminal.line(f"{one.id}: {error}"), Level.ERROR)
                     failures.append((one.id, error))
         except PipelineError as error:
             error.bags = (*(bag for made in outcomes for bag in made.bags), *error.bags)
@@ -226,7 +230,7 @@ class Runs:
             progress.close()
         return Made(outcomes=tuple(outcomes), failures=tuple(failures))
 
-    def _one(self, one: "Manifest", progress: terminal.Quiet) -> "Outcome":
+    def _one(self, one: "Manifest", progress: "Listener") -> "Outcome":
         from pipeline import job, notice  # noqa: PLC0415 - start-up time
 
         if self._interruption.is_asked:
@@ -241,10 +245,11 @@ class Runs:
             said = notice.of_failure(one.id, str(error), whom, now())
             tell(self._session, said)
             raise
+        progress.ended(outcome.told)
         tell(self._session, notice.of_run(outcome.told, whom, now()))
         return outcome
 
-    def _run(self, read: "Manifest", progress: terminal.Quiet) -> "Outcome":
+    def _run(self, read: "Manifest", progress: "Listener") -> "Outcome":
         """Run one manifest through a door of its own."""
         from pipeline import job  # noqa: PLC0415 - start-up time
         from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
@@ -312,4 +317,4 @@ def tell(session: Session, notices: "Iterable[Notice]") -> None:
     except PipelineError as error:
         said = (str(error),)
     for sentence in said:
-        terminal.remark(terminal.line(sentence))
+        terminal.remark(terminal.line(sentence), Level.WARN)

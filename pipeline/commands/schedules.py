@@ -33,6 +33,7 @@ from pipeline.errors import (
     UsageError,
     first_exit,
 )
+from pipeline.loglines import Level
 
 if TYPE_CHECKING:
     from pipeline.balance import Audited
@@ -212,7 +213,7 @@ class Upkeep:
         archive = session.config().archive.absolute()
         tell(session, notice.of_warnings(str(archive), self._warnings, whom, now))
         for sentence in outbox(session).post():  # what could not be sent before
-            terminal.remark(terminal.line(sentence))
+            terminal.remark(terminal.line(sentence), Level.WARN)
         code = first_exit(self._exits) or max(self._exits, default=Exit.OK)
         self._told |= {
             "ended": stamp(now),
@@ -238,7 +239,7 @@ class Upkeep:
                 "exit": int(error.exit),
             }
         )
-        terminal.remark(terminal.line(f"{part}: {error}"))
+        terminal.remark(terminal.line(f"{part}: {error}"), Level.ERROR)
         if error.exit not in {Exit.RETRY, Exit.INTERRUPTED}:
             now = SystemClock().now()
             whom = watchers(self._session)
@@ -317,7 +318,7 @@ class Upkeep:
 
     def _warn(self, sentence: str) -> None:
         self._warnings.append(sentence)
-        terminal.remark(terminal.line(sentence))
+        terminal.remark(terminal.line(sentence), Level.WARN)
 
     def _live(self, archive: Path) -> None:
         """Leave a sign that the upkeep came to its end, here and where one watches."""
@@ -332,7 +333,8 @@ class Upkeep:
         if address := self._session.config().notify.heartbeat:
             subject = f"alive, exit {told['exit']}"
             if why := outbox(self._session).deliver(address, subject, str(archive)):
-                terminal.remark(terminal.line(f"not told to {address}: {why}"))
+                said = terminal.line(f"not told to {address}: {why}")
+                terminal.remark(said, Level.WARN)
 
 
 def damage(told: "Audited") -> Iterable[str]:

@@ -10,6 +10,7 @@ import os
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import get_ident
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -86,9 +87,14 @@ def read_or_make(path: Path, *, now: datetime, serial: bytes) -> tuple[Identity,
 
     Raises KeyFileError for a file that is no key, StorageError where none can be made.
     """
-    if os.path.lexists(path):
-        return read(path), False
-    return make(path, now=now, serial=serial), True
+    if not os.path.lexists(path):
+        try:
+            return make(path, now=now, serial=serial), True
+        except KeyFileError:
+            if not path.exists():
+                raise
+            # Another run made one since we looked, and both seal with the same.
+    return read(path), False
 
 
 def read(path: Path) -> Identity:
@@ -200,7 +206,7 @@ def _certified(
 
 def _write_secret(path: Path, data: bytes) -> None:
     """Write a file that nobody else may read, whole and on disk, or not at all."""
-    waiting = path.with_name(f".{path.name}.{os.getpid()}.part")
+    waiting = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.part")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
