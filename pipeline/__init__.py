@@ -27,6 +27,7 @@ imports only what stands above it, and a test parses this map, so it cannot lie.
     notice        what a person asked to be told of, in words (pure)
     outbox        notices written down, then sent; what could not be sent stays
     outcome       what became of a run, as values, JSON and an exit status (pure)
+    results       what a run came to, as a table for people (pure)
     sealbook      the archive's view of seals: logged, read back, judged with the bag
     notary        a run's plan stamped, its bags sealed
     resume        a run that was stopped, and the one that goes on with it

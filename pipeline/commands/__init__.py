@@ -4,6 +4,7 @@
     evidence      seal, keys: who vouches for a bag, and since when
     handing       deposit, receipts, attach: copies with others, things from others
     manifests     check, schema, plan
+    lists         import: others' lists as manifests; results handed back
     running       run: what is named, or what is due; whoever asked is told
     finding       get, history, search, diff: what is held of an address, a source, words
     holdings      list, show, catalogue

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pipeline import terminal
-from pipeline.commands import evidence, handing
+from pipeline.commands import evidence, handing, lists
 from pipeline.commands.session import Session, command
 from pipeline.errors import Exit, InterruptedRunError, PipelineError, first_exit
 from pipeline.interruption import Interruption
@@ -59,6 +59,7 @@ def network_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--strict", is_flag=True, help="Old news counts; every quote is required."
 )
+@click.option("--csv", metavar="OUT.csv", help="Write the results as a table.")
 @click.option("--fresh", is_flag=True, help="Begin anew, even where a run was stopped.")
 @network_options
 @command
@@ -69,6 +70,7 @@ def run(
     only: tuple[str, ...],
     due: bool,
     strict: bool,
+    csv: str | None,
     fresh: bool,
     **network: Any,
 ) -> Exit:
@@ -77,10 +79,12 @@ def run(
     A run that was stopped is gone on with by the same command: what it kept is not
     visited again.
     """
-    from pipeline import job  # noqa: PLC0415 - start-up time
+    from pipeline import job, sheet  # noqa: PLC0415 - start-up time
     from pipeline.intake import manifest  # noqa: PLC0415 - likewise
 
     config = session.config()
+    if csv is not None:
+        sheet.require_free(Path(csv))
     is_ok = True
     if due:
         with closing(session.store()) as store:
@@ -98,6 +102,8 @@ def run(
         made = Runs(session, order, interruption, goes_on=due).of(
             read, quiet=bool(network["quiet"])
         )
+    if csv is not None and made.outcomes:
+        lists.write_results(session, Path(csv), [one.told for one in made.outcomes])
     if session.json:
         terminal.say_json(made.told())
     else:

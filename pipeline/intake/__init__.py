@@ -10,6 +10,8 @@
     handover      what each kind of deposit needs to be told, and what means nothing to it (pure)
     contract      every field of a manifest, and what is not built yet
     manifest      nodes to Manifest; what only the whole can tell
+    lists         others' lists of sources: seeds, CSV, browsertrix's YAML (pure)
+    draft         a manifest written from a list, so that check accepts it (pure)
 
 A module imports only what stands above it, here and in ``pipeline``.
 """

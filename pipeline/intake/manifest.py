@@ -59,6 +59,7 @@ __all__ = [
     "ManifestError",
     "Problem",
     "check",
+    "examine",
     "problems_as_json",
     "read",
     "render",
@@ -95,7 +96,17 @@ def check(
     The manifest is None where something is an error. Raises UsageError where the file
     is absent or cannot be read.
     """
-    data = _bytes(path)
+    return examine(_bytes(path), path, operator=operator, environ=environ)
+
+
+def examine(
+    data: bytes,
+    path: Path,
+    *,
+    operator: Operator = NOBODY,
+    environ: Lookup[str, str] | None = None,
+) -> tuple[Manifest | None, tuple[Problem, ...]]:
+    """Do the same with a manifest in hand, as if it stood at ``path``."""
     reading = parse(data)
     ledger = Ledger(flaws=list(reading.flaws))
     secrets: tuple[Span, ...] = ()

@@ -6,8 +6,9 @@ hold what no reader of these formats would survive (half a surrogate pair, a NUL
 XML, a line break in a CSV cell): ``readable``, ``one_line`` and ``xml_text`` put
 U+FFFD or a space in its place. The bytes themselves stand in the WARC.
 
-A CSV cell is always quoted and never altered to please a spreadsheet: a cell that
-begins with ``=``, ``+``, ``-`` or ``@`` is data here, and is to be opened as text.
+A CSV cell of a bag is always quoted and never altered to please a spreadsheet: a cell
+that begins with ``=``, ``+``, ``-`` or ``@`` is data here, and is to be opened as text.
+What is written to be opened in a spreadsheet goes through ``inert`` first.
 """
 
 import csv
@@ -32,6 +33,8 @@ Json: TypeAlias = (
     "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
 )
 
+# what begins a formula in one spreadsheet or another, and the mark of what is none
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # XML 1.0 section 2.2, production Char; a bare carriage return is taken as a line end
@@ -136,6 +139,15 @@ def jsonl_file(path: str, rows: Iterable[Json]) -> Rendering:
     """Render one JSON value a line."""
     lines = (_encode(row) + "\n" for row in rows)
     return text_file(path, "".join(lines), "application/x-ndjson")
+
+
+def inert(cell: str) -> str:
+    """Keep a spreadsheet from reckoning with a cell: what it sees is text.
+
+    An apostrophe before the cell is how spreadsheets themselves mark text.
+    """
+    plain = one_line(cell)
+    return f"'{plain}" if plain.startswith(FORMULA) else plain
 
 
 def csv_file(
