@@ -23,8 +23,9 @@ LINE = re.compile(r"^ {4}([a-z_]\w*)(/?) {2,}(\S.*)$", flags=re.MULTILINE)
 FAMILIES: frozenset[str] = frozenset({f"{PACKAGE}.handoff.targets"})
 
 # What has to do with sockets: a line of the network, the handshake on what it opened,
-# and the demo site, which listens.
-DOORS = {f"{PACKAGE}.capture.{name}" for name in ("datagram", "line", "tls")} | {
+# the gate by which a browser comes in, and the demo site, which listens.
+CAPTURE_DOORS = ("datagram", "line", "tls", "authority", "gate", "relay")
+DOORS = {f"{PACKAGE}.capture.{name}" for name in CAPTURE_DOORS} | {
     f"{PACKAGE}.handoff.targets.sftp",  # paramiko loses the socket that it opens itself
     f"{PACKAGE}.newsroom",
     f"{PACKAGE}.selftest",
@@ -158,10 +159,10 @@ def test_nobody_but_the_door_opens_a_socket(name):
     assert [found for found in names_in(tree) if SOCKETS.match(found)] == []
 
 
-def test_nobody_but_the_network_takes_up_a_line():
+def test_nobody_but_the_network_and_the_proxy_takes_up_a_line():
     line = f"{PACKAGE}.capture.line"
     users = {name for name in FILES if line in imports(name)}
-    assert users == {f"{PACKAGE}.capture.net"}
+    assert users == {f"{PACKAGE}.capture.{name}" for name in ("net", "proxy")}
 
 
 # -------------------------------------------------------------------- the test, tested

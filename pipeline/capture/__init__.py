@@ -19,6 +19,12 @@
     connections   what is told of a connection: names, certificates (pure)
     records       exchanges to WARC records, in the order they happened
     client        requests in a row: cookies, redirects hop by hop, retries
+    asking        what a browser asks of a proxy, read strictly (pure)
+    chatter       what a browser asks of its own accord, and no page (pure)
+    authority     a throw-away certificate authority, for one visit
+    gate          the door on loopback by which a browser of ours comes in
+    relay         bytes both ways between two connections, counted
+    proxy         what a browser asks, asked for it, and kept as it comes
     robots        what robots.txt says, asked once per host and run
     http          the HTTP engine: a document, what it needs, alternates
     visit         one source: robots, engine, quotes, verdict

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from pipeline.capture import address
 from pipeline.capture.order import (
     Contact,
+    Listener,
     Order,
     Patience,
     Reply,
@@ -28,7 +29,7 @@ from pipeline.capture.order import (
     request_head,
 )
 from pipeline.capture.tls import InvalidError, Trust, shake_hands, told
-from pipeline.capture.wire import Recording, Truncation
+from pipeline.capture.wire import SWITCHING, Recording, Truncation
 from pipeline.clock import Clock
 
 READ = 1 << 18  # bytes asked of the socket at a time
@@ -37,6 +38,7 @@ SAID = {
     "reset": "the connection was reset before anything was answered",
     "no-response": "the connection was closed before anything was answered",
 }
+IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")  # RFC 9110, 9.2.2
 ANYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 
 Resolve = Callable[[str, int], list[str]]
@@ -85,6 +87,7 @@ class Line:
         self._contact = Contact()
         self._socket: socket.socket | None = None
         self._asked: Asked | None = None  # ahead of its time
+        self._is_cut = False
 
     def ahead(self, order: Order) -> bool:
         """Send what was ordered if the connection stands; ``exchange`` is to follow."""
@@ -93,29 +96,35 @@ class Line:
         self._asked = self._ask(order)
         return True
 
-    def exchange(self, order: Order) -> Reply:
-        """Send what was ordered and record what comes. Raises UnreachableError."""
+    def exchange(self, order: Order, listener: Listener | None = None) -> Reply:
+        """Send what was ordered and record what comes, heard by a listener meanwhile.
+
+        Raises UnreachableError.
+        """
         asked, self._asked = self._asked, None
         if asked is None:
             if self._socket is not None:
                 self._is_spent(order)
             asked = self._ask(order)
         assert asked.order is order, "what was sent ahead is collected first"
-        failure = self._hear(asked)
-        if asked.is_reused and not asked.recording.size and failure != "timeout":
+        failure = self._hear(asked, listener)
+        is_silent = asked.is_reused and not asked.recording.size
+        if is_silent and failure != "timeout" and order.method in IDEMPOTENT:
             # The server let go of the kept connection just as we spoke.
             again = self._ask(order)
             asked = replace(again, started=asked.started, since=asked.since)
-            failure = self._hear(asked)
+            failure = self._hear(asked, listener)
         return self._reply(asked, failure)
 
     def _reply(self, asked: Asked, failure: str) -> Reply:
         message = asked.recording.message()
-        if not message.may_keep_alive:
+        is_switched = asked.order.upgrades and message.head.status == SWITCHING
+        if not (is_switched or message.may_keep_alive):
             self.hang_up()
         began = message.block.size > 0
         return Reply(
             url=asked.order.url,
+            method=asked.order.method,
             started=asked.started,
             seconds=self._reach.clock.monotonic() - asked.since,
             message=message,
@@ -131,7 +140,10 @@ class Line:
         if self._socket is None:
             self._socket = self._connect(order)
         recording = Recording(
-            folder=order.folder, method=order.method, secrets=order.secrets
+            folder=order.folder,
+            method=order.method,
+            secrets=order.secrets,
+            upgrades=order.upgrades,
         )
         head = request_head(order) + order.body
         with suppress(OSError):  # it may have answered before it stopped listening
@@ -146,10 +158,10 @@ class Line:
             is_reused=is_reused,
         )
 
-    def _hear(self, asked: Asked) -> str:
+    def _hear(self, asked: Asked, listener: Listener | None) -> str:
         """Record what comes; return the failure if it never began or broke off."""
         assert self._socket is not None, "a request went out over it"
-        failure = self._listen(self._socket, asked.order.patience, asked.recording)
+        failure = self._listen(self._socket, asked, listener)
         if failure:
             self.hang_up()
         return failure
@@ -170,24 +182,31 @@ class Line:
         return False
 
     def _listen(
-        self, sock: socket.socket, patience: Patience, recording: Recording
+        self, sock: socket.socket, asked: Asked, listener: Listener | None
     ) -> str:
         """Read until the message ends; return the failure if it broke off."""
-        clock = self._reach.clock
+        clock, recording = self._reach.clock, asked.recording
         begun = now = clock.monotonic()
         while not recording.is_complete:
             since = now if recording.has_head else begun  # a head has one patience
-            seconds = min(since + patience.timeout, patience.ends_at) - now
+            until, room = _bounds(asked, listener, since)
             try:
-                data = _read(sock, seconds, patience.max_size - recording.size)
+                data = _read(sock, until - now, room)
             except TimeoutError:
                 recording.end(Truncation.TIME)
                 return "timeout"
             except OSError:
-                recording.end(Truncation.DISCONNECT)
-                return "reset"
+                recording.end(
+                    Truncation.TIME if self._is_cut else Truncation.DISCONNECT
+                )
+                return "timeout" if self._is_cut else "reset"
             if data:
                 recording.received(data)
+                if listener is not None:
+                    listener.hear(data)
+            elif self._is_cut:  # by us: this end of it is not the server's
+                recording.end(Truncation.TIME)
+                return "timeout"
             elif data is None:
                 recording.end(Truncation.LENGTH)
             else:
@@ -195,6 +214,18 @@ class Line:
                 return "no-response"
             now = clock.monotonic()
         return ""
+
+    def cut(self) -> None:
+        """End from another thread what is under way, as if its time were up."""
+        self._is_cut, sock = True, self._socket
+        if sock is not None:
+            with suppress(OSError):  # SSLSocket's own would forget its keys in a read
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def taken_over(self) -> socket.socket:
+        """Return the connection after a 101, of which nothing more is recorded."""
+        assert self._socket is not None, "it switched to another protocol"
+        return self._socket
 
     def hang_up(self) -> None:
         """Close the connection; the next order opens another."""
@@ -317,6 +348,16 @@ class Line:
     def _no_tls(self, error: Exception) -> UnreachableError:
         detail = f"no TLS connection with {self._host}: {error}"
         return UnreachableError("tls", detail, self._contact)
+
+
+def _bounds(asked: Asked, listener: Listener | None, since: float) -> tuple[float, int]:
+    """Say until when a message is waited for, and how much more is taken of it."""
+    patience = asked.order.patience
+    until = min(since + patience.timeout, patience.ends_at)
+    room = patience.max_size - asked.recording.size
+    if listener is None:
+        return until, room
+    return min(until, listener.ends_at), min(room, listener.room)
 
 
 def _read(sock: socket.socket, seconds: float, room: int) -> bytes | None:

@@ -22,6 +22,7 @@ from pipeline.capture.order import (
     Reply,
     UnreachableError,
     place_of,
+    unreached,
 )
 from pipeline.capture.tls import Trust
 from pipeline.clock import Clock
@@ -111,6 +112,7 @@ class Network:
         if not is_sent and not self._wait_until(due, order.patience):
             return Reply(
                 url=order.url,
+                method=order.method,
                 started=self.clock.now(),
                 failure="timeout",
                 detail="the deadline came before this host's turn",
@@ -140,14 +142,7 @@ class Network:
         try:
             response = self._adapter.send(OrderedRequest(order))
         except UnreachableError as error:
-            return Reply(
-                url=order.url,
-                started=started,
-                seconds=self.clock.monotonic() - since,
-                failure=error.reason,
-                detail=error.detail,
-                contact=error.contact,
-            )
+            return unreached(order, error, started, self.clock.monotonic() - since)
         return cast("Reply", response.raw)
 
     @property

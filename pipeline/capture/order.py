@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -41,18 +42,36 @@ class Order(Struct, frozen=True, kw_only=True):
     secrets: tuple[bytes, ...] = ()  # masked in what is kept of the request
     body: bytes = b""  # of a POST
     takes_invalid: bool = False  # goes on where a certificate fails, and says so
+    head: bytes = b""  # as a browser wrote it, to go out so; "" = made of the fields
+    upgrades: bool = False  # a 101 ends what is HTTP of the connection
 
 
 class Reply(Struct, frozen=True, kw_only=True):
     """What came of an order: a message, or the failure in its place."""
 
     url: str
+    method: str = "GET"
     started: datetime
     seconds: float = 0.0
     message: Message | None = None  # None where no connection was made
     failure: str = ""  # a reason code of a failed verdict, where nothing came
     detail: str = ""
     contact: "Contact"
+
+
+class Listener(Protocol):
+    """Whoever hears a response while it is recorded, and how much more of it."""
+
+    def hear(self, data: bytes) -> None:
+        """Take bytes as they came over the wire."""
+
+    @property
+    def ends_at(self) -> float:
+        """When nobody waits any longer, on the monotonic clock."""
+
+    @property
+    def room(self) -> int:
+        """How many bytes more are wanted."""
 
 
 class UnreachableError(Exception):
@@ -82,6 +101,21 @@ class Contact(Struct, frozen=True, kw_only=True, eq=False):
     handshake: Handshake | None = None
 
 
+def unreached(
+    order: Order, error: UnreachableError, started: datetime, seconds: float
+) -> Reply:
+    """Tell a connection that was not made as what came of an order."""
+    return Reply(
+        url=order.url,
+        method=order.method,
+        started=started,
+        seconds=seconds,
+        failure=error.reason,
+        detail=error.detail,
+        contact=error.contact,
+    )
+
+
 @lru_cache(maxsize=64)  # one exchange asks four times
 def place_of(url: str) -> tuple[str, str, int]:
     """Take scheme, host and port from a serialised URL."""
@@ -105,6 +139,8 @@ def _place(scheme: str, netloc: str) -> tuple[str, str, int]:
 
 def request_head(order: Order) -> bytes:
     """Write a request as it goes out (RFC 9112, 3)."""
+    if order.head:
+        return order.head
     _, netloc, target = _parts(order.url)
     fields = {"Host": netloc.rpartition("@")[2], **order.headers}
     lines = [f"{order.method} {target} HTTP/1.1"]

@@ -369,6 +369,7 @@ def told(
     return Exchange(
         url=reply.url,
         purpose=note.purpose,
+        method=reply.method,
         started=reply.started,
         seconds=round(reply.seconds, 6),
         attempt=note.attempt,

@@ -215,13 +215,21 @@ def _behind(pieces: Iterable[bytes], skip: int) -> Iterator[bytes]:
 class Recording:
     """What is being sent and received in one exchange; ends as a ``Message``.
 
-    ``secrets`` are masked at equal length in what is kept of the request.
+    ``secrets`` are masked at equal length in what is kept of the request. Where an
+    upgrade was asked for and granted, what follows the head of the 101 is no HTTP, and
+    none of the message.
     """
 
     def __init__(
-        self, *, folder: Path, method: str = "GET", secrets: Iterable[bytes] = ()
+        self,
+        *,
+        folder: Path,
+        method: str = "GET",
+        secrets: Iterable[bytes] = (),
+        upgrades: bool = False,
     ) -> None:
         self._method = method
+        self._upgrades = upgrades
         self._secrets = tuple(secrets)
         self._sent = b""
         self._waiting = b""  # bytes of a head that is not whole yet
@@ -340,7 +348,7 @@ class Recording:
             self.is_complete = self._framing is Framing.NONE or (
                 self._framing is Framing.LENGTH and not self._due
             )
-        if rest:
+        if rest and not (self._upgrades and head.status == SWITCHING):
             self._body(rest)
 
     def _parsed(self, raw: bytes) -> Head:
