@@ -324,6 +324,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     deposits: tuple[Deposit, ...] = ()
     schedule: Schedule | None = None
     notify: tuple[Recipient, ...] = ()
+    timestamp: tuple[str, ...] | None = None  # authorities by name; None = all
 
 
 # --------------------------------------------------------------------------- capture

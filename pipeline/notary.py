@@ -18,7 +18,8 @@ from pipeline.capture.address import Policy
 from pipeline.clock import Clock, stamp
 from pipeline.config import Config, Timestamping, own_folder
 from pipeline.fixity import digest_of
-from pipeline.model import Capture, Run, Verdict
+from pipeline.intake.manifest import require_known
+from pipeline.model import Capture, Manifest, Run, Verdict
 from pipeline.outcome import Kept
 from pipeline.packaging.provenance import SUBMISSION, Rendering
 from pipeline.packaging.rendering import Json
@@ -47,6 +48,19 @@ def trusted(configured: Iterable[Timestamping]) -> tuple[Authority, ...]:
         Authority(name=one.name, url=one.url, roots=token.roots_of(one.name, one.roots))
         for one in configured
     )
+
+
+def for_manifest(config: Config, manifest: Manifest) -> Config:
+    """Keep of the authorities those that a manifest chooses, in its order.
+
+    Raises ManifestError where it names one that the configuration does not.
+    """
+    if manifest.timestamp is None:
+        return config
+    known = {one.name: one for one in config.authorities}
+    require_known(manifest, known)
+    chosen = tuple(known[name] for name in manifest.timestamp)
+    return replace(config, authorities=chosen)
 
 
 def key_of(config: Config, environ: Mapping[str, str]) -> Path:

@@ -132,6 +132,7 @@ def preview(
     manifest: Manifest,
     sources: tuple[Source, ...],
     deposits: Iterable[Deposit] = (),
+    authorities: Iterable[str] = (),
 ) -> dict[str, Json]:
     """Tell what a run would fetch and hand over, as cli.md's contract has it."""
     return {
@@ -160,6 +161,7 @@ def preview(
             }
             for one in deposits
         ],
+        "seal": {"timestamp": list(authorities)},
     }
 
 

@@ -109,6 +109,48 @@ def test_a_run_is_stamped_before_and_after(desk):
     assert "see the seal for others' word" in desk.says("show", "case/page")[1]
 
 
+def choosing(desk: Desk, names: str) -> None:
+    (desk.place / "m.yaml").write_text(f"{MANIFEST}seal: {{timestamp: {names}}}\n")
+
+
+def test_a_manifest_chooses_who_is_asked(desk):
+    choosing(desk, "[two]")
+    assert desk.json("plan", "m.yaml")[1]["seal"] == {"timestamp": ["two"]}
+    assert "Timestamps: asked of two" in desk.says("plan", "m.yaml")[1]
+    assert "timestamped by two\n" in desk.run()[1]
+    assert sorted(one.name for one in desk.bag().glob("*.tsr")) == ["seal-0001.two.tsr"]
+
+
+def test_a_manifest_may_have_nobody_asked(desk):
+    choosing(desk, "[]")
+    assert "asked of nobody" in desk.says("plan", "m.yaml")[1]
+    assert "time asserted by this machine only" in desk.run()[1]
+
+
+def test_an_authority_that_the_configuration_lacks_ends_the_run_before_it_begins(desk):
+    choosing(desk, "[two, three]")
+    status, _, err = desk.run()
+    assert status == 4
+    assert 'seal.timestamp.1: muniment.toml names no authority "three"' in err
+    assert desk.says("plan", "m.yaml")[0] == 4
+    status, out, _ = desk.says("check", "m.yaml")
+    assert status == 0
+    assert "warning: seal.timestamp.1" in out
+    assert not (desk.place / "archive").exists()
+
+
+def test_of_several_due_one_without_its_authority_keeps_no_other_from_its_turn(desk):
+    due = f"{MANIFEST}schedule: {{every: 1d}}\n"
+    (desk.place / "m.yaml").write_text(f"{due}seal: {{timestamp: three}}\n")
+    other = due.replace("id: case", "id: other")
+    (desk.place / "other.yaml").write_text(other)
+    words = ("--due", "other.yaml", "--json", "--quiet")
+    status, out, _ = desk.run(*words)
+    assert status == 4
+    assert [one["job"] for one in json.loads(out)["runs"]] == ["other"]
+    assert [one["exit"] for one in json.loads(out)["errors"]] == [4]
+
+
 def test_the_readme_in_the_bag_checks_its_seal_as_it_stands(desk):
     desk.run()
     page = (desk.bag() / "README.txt").read_text()

@@ -25,6 +25,7 @@ from pipeline.intake.manifest import (
     problems_as_json,
     read,
     render,
+    require_known,
     schema,
 )
 from pipeline.intake.notation import START, Scalar
@@ -280,7 +281,7 @@ def test_everything_is_told_in_one_pass_whatever_kind_it_is(write):
         "  two: {url: http://one.example/, derives_from: [three]}\n"
         "claims:\n"
         "  c: {supports: [ones]}\n"
-        "seal: {timestamp: [a]}\n"
+        "seal: {timestamp: [A!]}\n"
     )
     _, problems = check(write(text))
     assert [(p.line, p.path) for p in problems] == [
@@ -295,7 +296,7 @@ def test_everything_is_told_in_one_pass_whatever_kind_it_is(write):
         (10, "sources.two.derives_from.0"),
         (12, "claims.c"),
         (12, "claims.c.supports.0"),
-        (13, "seal"),
+        (13, "seal.timestamp.0"),
     ]
     assert render(problems).endswith(
         "11 problems and 1 warning in m.yaml; nothing was fetched."
@@ -371,7 +372,6 @@ def test_no_secret_is_shown_where_the_notation_is_broken_or_the_field_unknown(
 # ---------------------------------------------------------------- what is not built
 
 UNBUILT_LINES = {
-    "manifest.seal": ("seal: {timestamp: [a]}", "seal"),
     "source.capture: browser": ("defaults: {capture: browser}", "defaults.capture"),
     "source.capture: media": ("defaults: {capture: media}", "defaults.capture"),
     "source.linked": ("defaults: {linked: ['*.pdf']}", "defaults.linked"),
@@ -746,6 +746,47 @@ def test_the_manifests_in_the_readme_are_sound(write):
         assert check(write(block))[1] == ()
 
 
+# ----------------------------------------------------------------------------- seals
+
+SEALS = {
+    "nothing said": ("", None),
+    "a table without a word": ("seal: {}\n", None),
+    "one": ("seal: {timestamp: one}\n", ("one",)),
+    "two in their order": ("seal: {timestamp: [two, one]}\n", ("two", "one")),
+    "nobody": ("seal: {timestamp: []}\n", ()),
+}
+
+
+@pytest.mark.parametrize(("text", "names"), SEALS.values(), ids=SEALS)
+def test_authorities_are_chosen_by_name(write, text, names):
+    manifest, problems = check(write(HEAD + text), authorities=["one", "two"])
+    assert problems == ()
+    assert manifest.timestamp == names
+    require_known(manifest, ["one", "two"])
+
+
+def test_an_authority_that_nobody_knows_is_warned_of_and_no_run_goes_on(write):
+    path = write(HEAD + "seal: {timestamp: [one, onne]}\n")
+    manifest, (problem,) = check(path, authorities=["one", "two"])
+    assert (problem.severity, problem.path) == ("warning", "seal.timestamp.1")
+    assert problem.hint == 'did you mean "one"?'
+    with pytest.raises(ManifestError, match="names no authority") as refused:
+        require_known(manifest, ["one", "two"])
+    assert refused.value.exit == 4
+
+
+def test_without_any_authority_the_hint_says_where_they_are_named(write):
+    manifest, (problem,) = check(
+        write(HEAD + "seal: {timestamp: one}\n"), authorities=()
+    )
+    assert "[[seal.authority]]" in problem.hint
+    _, (other,) = check(
+        write(HEAD + "seal: {timestamp: one}\n"), authorities=["freetsa"]
+    )
+    assert other.hint == "known are freetsa"
+    assert manifest is not None
+
+
 # -------------------------------------------------------------------- the JSON Schema
 
 
@@ -753,7 +794,7 @@ def test_the_schema_offers_what_is_built_and_nothing_else():
     told = schema()
     assert told["$schema"].endswith("2020-12/schema")
     assert told["required"] == ["version", "id", "sources"]
-    assert set(told["properties"]) == set(MANIFEST.fields) - {"seal"}
+    assert set(told["properties"]) == set(MANIFEST.fields)
     named = told["properties"]["sources"]["anyOf"][0]
     source = named["additionalProperties"]["anyOf"][1]
     assert set(source["properties"]) == set(SOURCE.fields) - {

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.holdings.store import Store
     from pipeline.job import Order
+    from pipeline.model import Manifest
     from pipeline.notary import Notary
     from pipeline.packaging.validate import Report
     from pipeline.sealing.authority import Authorities
@@ -193,6 +194,13 @@ def sealer(session: Session, work: Work) -> Sealer:
     for said in one.warnings():
         terminal.remark(said)
     return Sealer(notary=one, authorities=one.signing.authorities, work=work)
+
+
+def asked_of(config: "Config", read: "Manifest") -> "Config":
+    """Keep of the authorities those that a manifest chooses. Raises ManifestError."""
+    from pipeline import notary  # noqa: PLC0415 - start-up time
+
+    return notary.for_manifest(config, read)
 
 
 def appointed(config: "Config", order: "Order") -> "Notary":

@@ -17,9 +17,14 @@ def check(session: Session, manifests: tuple[str, ...]) -> Exit:
     """Validate manifests; every problem at once, nothing fetched."""
     from pipeline.intake import manifest  # noqa: PLC0415 - start-up time
 
-    operator = session.config().operator
+    config = session.config()
     checked = [
-        manifest.check(Path(name), operator=operator, environ=os.environ)
+        manifest.check(
+            Path(name),
+            operator=config.operator,
+            environ=os.environ,
+            authorities=[one.name for one in config.authorities],
+        )
         for name in manifests
     ]
     problems = [problem for _, found in checked for problem in found]
@@ -62,9 +67,12 @@ def plan(session: Session, manifest_file: str, only: tuple[str, ...]) -> None:
 
     config = session.config()
     read = manifest.read(Path(manifest_file), operator=config.operator)
+    known = [one.name for one in config.authorities]
+    manifest.require_known(read, known)
+    authorities = tuple(known if read.timestamp is None else read.timestamp)
     sources = plan.chosen(read, only)
     deposits = tuple(destination.known(config, (read,)).values())
-    told = plan.preview(read, sources, deposits)
+    told = plan.preview(read, sources, deposits, authorities)
     if session.json:
         terminal.say_json(told)
         return
@@ -94,5 +102,7 @@ def plan(session: Session, manifest_file: str, only: tuple[str, ...]) -> None:
         where = one.url or " ".join(one.command) or str(one.to)
         told_when = "not by itself" if one.when == "manual" else f"when {one.when}"
         terminal.say(terminal.line(f"Deposit: {one.name}, {told_when}, to {where}"))
+    whose = ", ".join(authorities) or "nobody: this machine's own word on the time"
+    terminal.say(terminal.line(f"Timestamps: asked of {whose}"))
     for agent in plan.user_agents(read, sources):
         terminal.say(terminal.line(f"Each site will see: User-Agent: {agent}"))

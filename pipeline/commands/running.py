@@ -96,6 +96,7 @@ def run(
         read = tuple(manifest.read(Path(one), operator=who) for one in manifests)
         for one in read:  # before the first of them is run
             job.preflight(one, only)
+            evidence.asked_of(config, one)
     order = ordered(session, **network)
     order = replace(order, only=only, strict=strict, fresh=fresh)
     with listening() as interruption:
@@ -265,7 +266,9 @@ class Runs:
         with (
             closing(job.network_for(read, self._order, SystemClock())) as network,
             closing(self._session.store()) as store,
-            closing(evidence.appointed(config, self._order)) as notary,
+            closing(
+                evidence.appointed(evidence.asked_of(config, read), self._order)
+            ) as notary,
         ):
             self._interruption.ends(network.stop)
             courier = handing.courier(config, read, store)

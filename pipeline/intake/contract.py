@@ -31,11 +31,13 @@ from pipeline.intake.shape import (
     Whole,
 )
 from pipeline.intake.terms import (
+    AUTHORITY,
     DURATION,
     IDENTIFIER,
     LANGUAGE,
     SIZE,
     algorithm,
+    authority,
     duration,
     file_name,
     header_name,
@@ -76,7 +78,6 @@ VERSION = 1
 # never ignored. A field by its name, one value of it, or * for all but the default.
 UNBUILT = frozenset(
     {
-        "manifest.seal",
         "source.capture: browser",
         "source.capture: media",
         "source.linked",
@@ -380,6 +381,16 @@ SCHEDULE = Block(
     },
 )
 
+SEAL = Block(
+    name="seal",
+    fields={
+        "timestamp": Field(
+            Many(of=Text(parse=authority, form=_form(AUTHORITY))),
+            "authorities of muniment.toml, else all of them; [] for none",
+        ),
+    },
+)
+
 RECIPIENT = Block(
     name="recipient",
     required=("url",),
@@ -417,7 +428,7 @@ MANIFEST = Block(
             "what the document says, and which source carries it",
         ),
         "schedule": Field(SCHEDULE, "when to run again"),
-        "seal": Field(PROSE, "timestamp authorities"),
+        "seal": Field(SEAL, "whose word on the time is asked for"),
         "package": Field(PACKAGE, "how bags are made"),
         "deposit": Field(DEPOSITS, "where copies go"),
         "notify": Field(Many(of=RECIPIENT), "whom to tell, and of what"),

@@ -6,7 +6,7 @@ Only the manifest's own file is opened, and the document's file looked for; noth
 fetched, and no secret is resolved.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from collections.abc import Mapping as Lookup
 from itertools import islice
 from pathlib import Path
@@ -63,9 +63,11 @@ __all__ = [
     "problems_as_json",
     "read",
     "render",
+    "require_known",
     "schema",
 ]
 
+SEAL = "seal"
 DOCUMENT = "document"  # the id of the source that the citing text itself is
 NEAR = 2000  # ids, in all, that are looked through for ones that were meant
 NOBODY = Operator()
@@ -89,14 +91,35 @@ def check(
     *,
     operator: Operator = NOBODY,
     environ: Lookup[str, str] | None = None,
+    authorities: Collection[str] | None = None,
 ) -> tuple[Manifest | None, tuple[Problem, ...]]:
     """Read a manifest and tell what is wrong with it, warnings too.
 
-    With ``environ``, headers that refer to a variable not set in it are warned of.
+    With ``environ``, headers that refer to a variable not set in it are warned of;
+    with ``authorities``, the names that this machine knows, those that it does not.
     The manifest is None where something is an error. Raises UsageError where the file
     is absent or cannot be read.
     """
-    return examine(_bytes(path), path, operator=operator, environ=environ)
+    return examine(
+        _bytes(path),
+        path,
+        operator=operator,
+        environ=environ,
+        authorities=authorities,
+    )
+
+
+def require_known(manifest: Manifest, authorities: Collection[str]) -> None:
+    """See that this machine knows every authority that a manifest names.
+
+    Raises ManifestError, with the line: a run would be stamped by others, or nobody.
+    """
+    if not set(manifest.timestamp or ()) <= set(authorities):
+        _, problems = examine(manifest.text, manifest.path, authorities=authorities)
+        unknown = (one for one in problems if one.path.startswith(f"{SEAL}."))
+        raise ManifestError(
+            tuple(replace(one, severity=Severity.ERROR) for one in unknown)
+        )
 
 
 def examine(
@@ -105,6 +128,7 @@ def examine(
     *,
     operator: Operator = NOBODY,
     environ: Lookup[str, str] | None = None,
+    authorities: Collection[str] | None = None,
 ) -> tuple[Manifest | None, tuple[Problem, ...]]:
     """Do the same with a manifest in hand, as if it stood at ``path``."""
     reading = parse(data)
@@ -117,6 +141,8 @@ def examine(
         ledger.flaws.extend(_afterthoughts(draft, ledger.references))
         if environ is not None:
             ledger.flaws.extend(_unset_variables(draft, environ))
+        if authorities is not None:
+            ledger.flaws.extend(_unknown_authorities(draft, authorities))
         found = tuple(find(reading.root))
         ledger.flaws.extend(map(_told, found))
         secrets = tuple(secret.span for secret in found)
@@ -400,6 +426,25 @@ def _unset_variables(draft: _Draft, environ: Lookup[str, str]) -> Iterator[Flaw]
             )
 
 
+def _unknown_authorities(draft: _Draft, known: Collection[str]) -> Iterator[Flaw]:
+    written = draft.node(SEAL, "timestamp")
+    items = written.items if isinstance(written, Sequence) else (written,)
+    for number, node in enumerate(items):
+        if isinstance(node, Scalar) and node.text not in known:
+            hint = nearest(node.text, known) or (
+                f"known are {_some(dict.fromkeys(known))}"
+                if known
+                else "it names none: see [[seal.authority]] there"
+            )
+            yield Flaw(
+                span=node.span,
+                path=(SEAL, "timestamp", str(number)),
+                message=f"muniment.toml names no authority {shown(node.text)}",
+                hint=hint,
+                severity=Severity.WARNING,
+            )
+
+
 def _told(secret: Secret) -> Flaw:
     is_sent = secret.named or "headers" in secret.path
     return Flaw(
@@ -433,6 +478,7 @@ def _manifest(draft: _Draft) -> Manifest:
         deposits=_deposits(values.get("deposit", ()), draft.path.absolute().parent),
         schedule=Schedule(**values["schedule"]) if "schedule" in values else None,
         notify=values.get("notify", ()),
+        timestamp=values.get("seal", {}).get("timestamp"),
     )
 
 

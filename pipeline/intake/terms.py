@@ -208,6 +208,17 @@ def identifier_of(address: str) -> str:
     return f"{host}-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
 
 
+AUTHORITY = r"[a-z0-9][a-z0-9-]{0,31}"
+
+
+def authority(text: str) -> str:
+    """Take the name of a timestamping authority, which is a part of file names."""
+    if not re.fullmatch(AUTHORITY, text):
+        message = f"{shown(text)} is not the name of an authority: a-z, 0-9, hyphens"
+        raise Unfit(message, "as muniment.toml names it, like freetsa")
+    return text
+
+
 # ------------------------------------------------------------------------- addresses
 
 ADDRESS = r"[Hh][Tt][Tt][Pp][Ss]?://[^/?#\\@\s][^\s]*"
