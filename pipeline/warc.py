@@ -8,7 +8,7 @@ unchanged. gzip heads are canonical (no name, no time), so same records, same by
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
@@ -191,6 +191,61 @@ def read(path: Path) -> Iterator[StoredRecord]:
     """Read the records of a WARC file in order, each whole, through warcio."""
     with path.open("rb") as file:
         yield from _records(file)
+
+
+class StandingRecord(Struct, frozen=True, kw_only=True):
+    """A record of a WARC at rest: where it stands, and how its block begins."""
+
+    type: str
+    fields: Mapping[str, str]  # names in lower case
+    offset: int
+    beginning: bytes
+
+
+def standing(path: Path, most: Mapping[str, int]) -> Iterator[StandingRecord]:
+    """Say what stands in a WARC and where, of each block so many bytes, by its type.
+
+    Raises OSError where it can't be read, ValueError where it is no WARC.
+    """
+    from warcio.archiveiterator import ArchiveIterator  # noqa: PLC0415 - start-up time
+    from warcio.exceptions import ArchiveLoadFailed  # noqa: PLC0415 - likewise
+
+    try:
+        with path.open("rb") as file:
+            found: Any
+            records = ArchiveIterator(file, no_record_parse=True)
+            for found in records:
+                told = reversed(found.rec_headers.headers)  # the first of a name counts
+                wanted = most.get(found.rec_type, 0)
+                beginning = b"".join(_some(found.raw_stream, wanted))
+                yield StandingRecord(
+                    type=found.rec_type,
+                    fields={name.lower(): value for name, value in told},
+                    offset=records.get_record_offset(),  # which reads to the end of it
+                    beginning=beginning,
+                )
+    except ArchiveLoadFailed as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def block_at(path: Path, offset: int) -> Iterator[bytes]:
+    """Read the block of the record that stands there. Raises OSError."""
+    from warcio.archiveiterator import ArchiveIterator  # noqa: PLC0415 - start-up time
+
+    with path.open("rb") as file:
+        file.seek(offset)
+        found: Any = next(ArchiveIterator(file, no_record_parse=True))
+        yield from _some(found.raw_stream)
+
+
+def _some(stream: IO[bytes], most: int | None = None) -> Iterator[bytes]:
+    left = most
+    while left is None or left > 0:
+        piece = stream.read(SMALL if left is None else min(left, SMALL))
+        if not piece:
+            return
+        left = None if left is None else left - len(piece)
+        yield piece
 
 
 class Answered(Struct, frozen=True, kw_only=True):

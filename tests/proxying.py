@@ -1,4 +1,7 @@
-"""A client of the proxy that writes and reads bytes, and nothing it was not told to."""
+"""A client of the proxy that writes and reads bytes, and nothing it was not told to.
+
+Beside it what a proxy tells, and a WARC in the making, for playback.
+"""
 
 import base64
 import socket
@@ -9,12 +12,15 @@ from ipaddress import ip_network
 from queue import Empty, Queue
 
 from msgspec.structs import replace
-from origins import trust
+from origins import FixedClock, trust
 
 from pipeline.capture.address import Policy
 from pipeline.capture.line import Reach
 from pipeline.capture.proxy import Bounds, Errand, Proxy
+from pipeline.capture.shelf import Shelf
 from pipeline.clock import SystemClock
+from pipeline.fixity import Sink
+from pipeline.warc import MEDIA_TYPE, Writer, small_record
 
 LOOPBACK = ip_network("127.0.0.0/8")
 WAIT = 20  # seconds that no machine is busy for
@@ -157,6 +163,39 @@ class Client:
         except ConnectionError:
             pass
         return got
+
+
+class Shelved:
+    """A WARC in the making, of exchanges that nobody had."""
+
+    def __init__(self, folder):
+        self._sink = Sink(
+            folder, "x.warc.gz", algorithms=("sha256",), media_type=MEDIA_TYPE
+        )
+        self._writer = Writer(self._sink)
+        self._clock = FixedClock()
+        self.path = folder / "x.warc.gz"
+
+    def put(self, path, block, *lines, method="GET", body=b"", kind="response", fields=(), request=True):  # fmt: skip
+        number = self._clock.uuid()
+        url = f"https://a.example{path}"
+        self._write(kind, f"<urn:uuid:{number}>", url, block, fields)
+        if request:
+            head = "\r\n".join(
+                [f"{method} {path} HTTP/1.1", "Host: a.example", *lines, "", ""]
+            )
+            beside = (("WARC-Concurrent-To", f"<urn:uuid:{number}>"),)
+            self._write("request", f"<urn:uuid:{self._clock.uuid()}>", url, head.encode() + body, beside)  # fmt: skip
+        return self
+
+    def _write(self, kind, number, url, block, fields):
+        self._clock.seconds += 1
+        told = (("WARC-Target-URI", url), *fields)
+        self._writer.write(small_record(id=number, type=kind, block=block, date=self._clock.now(), fields=told))  # fmt: skip
+
+    def shelf(self):
+        self._sink.finish()
+        return Shelf([self.path])
 
 
 def own_threads():

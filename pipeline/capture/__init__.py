@@ -25,6 +25,8 @@
     gate          the door on loopback by which a browser of ours comes in
     relay         bytes both ways between two connections, counted
     proxy         what a browser asks, asked for it, and kept as it comes
+    shelf         what WARCs hold, found by what is asked
+    playback      the proxy's door with a WARC behind it, and no network
     robots        what robots.txt says, asked once per host and run
     http          the HTTP engine: a document, what it needs, alternates
     visit         one source: robots, engine, quotes, verdict
